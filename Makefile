@@ -1,0 +1,45 @@
+# make repro   set up, run the whole pipeline on embedded synthetic faces, print the results
+# make test    set up and run the tests            make check   lint, format, types
+# make ui      open the MLflow UI                  make setup   the virtual environment alone
+
+PYTHON ?= python3
+VENV := $(CURDIR)/.venv
+READY := $(VENV)/.ready
+export PATH := $(VENV)/bin:$(PATH)
+
+.PHONY: setup repro test check format ui lock
+.DEFAULT_GOAL := repro
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^uv==' requirements.lock)
+	$(VENV)/bin/uv pip sync --quiet --python $(VENV)/bin/python requirements.lock
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps --editable .
+	touch $@
+
+repro: setup
+	dvc repro
+	@python -m pipeline.results
+	@python -m pipeline.track
+
+test: setup
+	python -m pytest -n 2 --maxschedchunk 1
+
+check: setup
+	ruff format --check .
+	ruff check .
+	mypy
+
+format: setup
+	ruff format .
+	ruff check --fix .
+
+ui: setup
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	mlflow ui --workers 1 --backend-store-uri sqlite:///mlflow.db
+
+lock: setup
+	uv pip compile --quiet --universal --python-version 3.11 --group dev --no-header pyproject.toml -o requirements.lock

@@ -1,0 +1,194 @@
+"""What the three training stages share: batches, scratch folder, observers, and writing weights."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import typer
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+
+from glcic import tracking
+from glcic.data.batches import Batch, TrainingBatches, validation_batches
+from glcic.data.faces import Faces
+from glcic.files import atomic
+from glcic.networks import CompletionNetwork, ContextDiscriminator
+from glcic.params import Params, Training, load
+from glcic.training.curve import Point, write_curve
+from glcic.training.loop import Observer, Progress, start_fabric, train
+from glcic.training.phase import Phase
+from glcic.training.samples import sample_grid, write_png
+from glcic.training.scratch import Scratch, fingerprint
+from glcic.training.stop import Interrupted
+from glcic.training.weights import load_weights, save_weights
+from pipeline import _stage
+
+
+@dataclass
+class Watch(Observer):
+    """Keeps curve file, sample grid and MLflow row up to date while a stage trains.
+
+    Attributes:
+        shown: validation images of the sample grid.
+    """
+
+    stage: str
+    phase: Phase
+    shown: Batch
+
+    def start(self, step: int, curve: Sequence[Point]) -> None:
+        configuration = load(_stage.PARAMS)  # all of it: a row in MLflow is one configuration of the pipeline
+        self.row = tracking.open_row(
+            _stage.ROOT,
+            configuration.model_dump(mode="json"),
+            name=configuration.preset,
+            stage=self.stage,
+            step=step,
+            curve=curve,
+        )
+
+    def validated(self, step: int, curve: Sequence[Point]) -> None:
+        grid = self._write(curve)
+        self.row.log_point(self.stage, step, {k: v for k, v in curve[-1].items() if k != "step"})
+        if grid is not None:
+            self.row.log_image(self.stage, step, grid)
+
+    def interrupted(self) -> None:
+        self.row.interrupt()
+
+    def finish(self, curve: Sequence[Point]) -> None:
+        self._write(curve)
+        self.row.finish(self.stage)
+
+    def _write(self, curve: Sequence[Point]) -> NDArray[np.uint8] | None:
+        write_curve(_stage.CURVES / f"{self.stage}.csv", curve)
+        if "completion" not in self.phase.networks:
+            return None
+        grid = sample_grid(self.phase, self.phase.networks["completion"], self.shown)
+        write_png(_stage.SAMPLES / f"{self.stage}.png", grid)
+        return grid
+
+
+def run(
+    stage: str,
+    params: Params,
+    section: Training,
+    make_phase: Callable[[Fabric, Faces], Phase],
+    *,
+    local_window: int,
+    after: Sequence[str] = (),
+    score: str | None = "val_psnr",
+) -> None:
+    """Train one phase and write models/<stage>/, the curve and the sample grid.
+
+    Args:
+        make_phase: builds the phase once the device is known.
+        local_window: side of the local windows in pixels.
+        after: stages whose models this one starts from; the checkpoints they came from are no longer needed.
+        score: validation score whose best weights are kept beside the last ones; None: only the last.
+    """
+    definition = _stage.stage_definition(stage)
+    sections = {name: _dig(params, name) for name in definition["params"]}
+    key = fingerprint(sections, [Path(dep) for dep in definition["deps"]])
+    scratch = Scratch(_stage.SCRATCH, stage, key)
+    # With several devices, the processes that Fabric starts run this as well; the first one holds the lock for all.
+    with nullcontext() if "LOCAL_RANK" in os.environ else scratch.locked():
+        fabric = start_fabric(params.runtime, section)
+        if fabric.global_rank == 0:
+            for earlier in after:
+                Scratch.clear_finished(_stage.SCRATCH, earlier, _stage.MODELS / earlier)
+        faces = Faces(_stage.FACES, "train")
+        torch.manual_seed(int(np.random.SeedSequence([params.seed, *stage.encode()]).generate_state(1)[0]))
+        phase = make_phase(fabric, faces)
+        batches = TrainingBatches(
+            faces,
+            seed=params.seed,
+            stage=stage,
+            batch=section.batch,
+            holes=params.holes,
+            augmentation=params.augmentation,
+            local_window=local_window,
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
+        )
+        validation = validation_batches(
+            Faces(_stage.FACES, "val"),
+            seed=params.seed,
+            images=params.validation.images,
+            batch=section.batch,
+            holes=params.holes,
+            local_window=local_window,
+        )
+        watch = Watch(stage, phase, validation[0]) if fabric.global_rank == 0 else None
+        try:
+            progress = train(
+                phase,
+                batches,
+                validation,
+                section,
+                scratch,
+                watch or Observer(),
+                workers=params.runtime.workers,
+                parent=_stage.PARENT,
+                score=score,
+            )
+        except Interrupted as interruption:
+            if fabric.global_rank:
+                return  # a child that fails would have Fabric kill the first process
+            typer.echo(str(interruption), err=True)
+            raise typer.Exit(130) from None
+        if watch is not None:
+            about = {"mean_pixel": faces.mean_pixel, "size": faces.size}
+            about |= {n.removeprefix("networks."): v for n, v in sections.items() if n.startswith("networks.")}
+            _write_models(_stage.MODELS / stage, phase, progress, about, sections)
+            watch.finish(progress.curve)
+            scratch.finish(_stage.MODELS / stage)
+
+
+def completion_network(params: Params, weights: Path | None = None) -> CompletionNetwork:
+    """A completion network, new or with the weights of an earlier stage."""
+    network = CompletionNetwork(params.networks.completion.width)
+    if weights is not None:
+        network.load_state_dict(load_weights(weights)[0])
+    return network
+
+
+def discriminator(params: Params, weights: Path | None = None) -> ContextDiscriminator:
+    """A context discriminator, new or with the weights of an earlier stage."""
+    section = params.networks.discriminator
+    network = ContextDiscriminator(
+        params.crop.size,
+        section.local_window,
+        section.global_convolutions,
+        section.local_convolutions,
+        section.width,
+    )
+    if weights is not None:
+        network.load_state_dict(load_weights(weights)[0])
+    return network
+
+
+def _write_models(
+    folder: Path, phase: Phase, progress: Progress, about: dict[str, Any], made_by: dict[str, Any]
+) -> None:
+    """Write last and best weights and the parameters that made them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic(folder / "params.json") as temporary:
+        temporary.write_text(json.dumps(made_by, indent=2, sort_keys=True) + "\n")
+    for name, network in phase.networks.items():
+        save_weights(folder / f"{name}_last.safetensors", network.state_dict(), about)
+    if "completion" in progress.best:
+        save_weights(folder / "completion_best.safetensors", progress.best["completion"], about)
+
+
+def _dig(params: Params, dotted: str) -> Any:
+    value: Any = params
+    for part in dotted.split("."):
+        value = getattr(value, part)
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value

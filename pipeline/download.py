@@ -1,0 +1,52 @@
+"""Stage 1: obtain images, whatever the source, in CelebA's own layout."""
+
+import os
+from pathlib import Path
+
+from glcic.data import raw
+from glcic.data.celeba import fetch_celeba
+from glcic.data.images import gather_images
+from glcic.data.synthetic import write_synthetic
+from glcic.errors import UserError
+from glcic.params import Params
+from pipeline import _stage
+
+
+def main(params: Params) -> None:
+    """Write data/raw: one zip of images, a partition file and, where there is one, an identity file."""
+    section, runtime = params.download, params.runtime
+    _stage.RAW.mkdir(parents=True, exist_ok=True)
+    if section.source == "synthetic":
+        counts = section.synthetic.model_dump()
+        write_synthetic(_stage.RAW, **counts, seed=params.seed, processes=runtime.threads)
+    elif section.source == "celeba":
+        local = os.environ.get("GLCIC_CELEBA") or runtime.celeba
+        fetch_celeba(
+            _stage.RAW,
+            local=Path(local) if local else None,
+            mirrors=section.celeba.mirrors,
+            zip_md5=section.celeba.zip_md5,
+            partial=section.celeba.partial,
+            cache=_stage.SCRATCH / "downloads",
+        )
+    else:
+        source = os.environ.get("GLCIC_IMAGES") or runtime.images
+        if not source:
+            raise UserError(
+                "download.source is images, but no folder or zip is named: set the environment variable "
+                "GLCIC_IMAGES or runtime.images"
+            )
+        gather_images(
+            _stage.RAW,
+            source=Path(source),
+            ratios=(section.images.ratios[0], section.images.ratios[1], section.images.ratios[2]),
+            partition=Path(section.images.partition) if section.images.partition else None,
+            seed=params.seed,
+            digest=section.images.zip_md5,
+        )
+        md5 = raw.md5_of(_stage.RAW / raw.IMAGES)
+        print(f"{source}: MD5 of the packed images is {md5}; as download.images.zip_md5 it makes sure of the same data")
+
+
+if __name__ == "__main__":
+    _stage.run("download", main)

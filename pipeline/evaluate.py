@@ -1,0 +1,64 @@
+"""Stage 6: score the trained networks and classical baselines on the test split."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+
+from glcic.completion import Completer
+from glcic.data.faces import Faces
+from glcic.evaluation.baselines import inpaint, mean_fill
+from glcic.evaluation.evaluate import Method, evaluate, masks_of, means
+from glcic.evaluation.figures import completions_figure
+from glcic.files import atomic
+from glcic.masks import draw_mask_set
+from glcic.params import Params
+from glcic.training.scratch import Scratch
+from pipeline import _stage
+
+
+def main(params: Params) -> None:
+    """Write reports/metrics.json, reports/scores.csv and reports/figures/completions.png."""
+    section = params.evaluate
+    torch.set_num_threads(params.runtime.threads)
+    faces = Faces(_stage.FACES, "test")
+    completion = Completer(_stage.COMPLETION)
+    pretrained = Completer(_stage.PRETRAINED)
+    Scratch.clear_finished(_stage.SCRATCH, "train_joint", _stage.COMPLETION.parent)
+    methods: dict[str, Method] = {
+        "completion": partial(completion, batch=section.batch),
+        "pretrained": partial(pretrained, batch=section.batch),
+        "mean_fill": partial(mean_fill, mean_pixel=faces.mean_pixel),
+        "telea": partial(inpaint, method="telea"),
+        "navier_stokes": partial(inpaint, method="navier_stokes"),
+    }
+    tables = [evaluate(faces, methods, name, params.seed, section.batch) for name in section.mask_sets]
+    scores = pd.concat(tables, ignore_index=True)
+    _stage.REPORTS.mkdir(exist_ok=True)
+    with atomic(_stage.SCORES) as temporary:
+        scores.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    with atomic(_stage.METRICS) as temporary:
+        temporary.write_text(json.dumps(means(scores), indent=2) + "\n")
+    _draw_figure(faces, methods, params)
+
+
+def _draw_figure(faces: Faces, methods: dict[str, Method], params: Params) -> None:
+    """A few test images, spread over the split; the mask sets take turns."""
+    section = params.evaluate
+    items = np.linspace(0, len(faces) - 1, min(section.figure_rows, len(faces))).astype(np.int64)
+    sets = [draw_mask_set(name, params.seed, len(faces), faces.size) for name in section.mask_sets]
+    boxes = np.stack([sets[row % len(sets)][item] for row, item in enumerate(items)])
+    truth, masks = faces.read(items), masks_of(boxes, faces.size)
+    shown = ["mean_fill", "telea", "navier_stokes", "pretrained", "completion"]
+    columns = {
+        "input": np.where(masks == 1, np.uint8(255), truth),
+        **{name.replace("_", " "): methods[name](truth, masks) for name in shown},
+        "ground truth": truth,
+    }
+    completions_figure(_stage.FIGURES / "completions.png", columns)
+
+
+if __name__ == "__main__":
+    _stage.run("evaluate", main)

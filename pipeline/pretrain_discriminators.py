@@ -1,0 +1,30 @@
+"""Stage 4: train the discriminators alone, against the frozen completion network."""
+
+from glcic.params import Params
+from glcic.training.pretrain_discriminators import PretrainDiscriminatorsPhase
+from pipeline import _stage, _training
+
+
+def main(params: Params) -> None:
+    """Write models/pretrain_discriminators and its curve."""
+    section = params.pretrain_discriminators
+    _training.run(
+        "pretrain_discriminators",
+        params,
+        section,
+        lambda fabric, faces: PretrainDiscriminatorsPhase(
+            fabric,
+            _training.completion_network(params, _stage.PRETRAINED),
+            _training.discriminator(params),
+            section,
+            faces.mean_pixel,
+            params.runtime.compile,
+        ),
+        local_window=params.networks.discriminator.local_window,
+        after=["pretrain_generator"],
+        score=None,
+    )
+
+
+if __name__ == "__main__":
+    _stage.run("pretrain_discriminators", main)

@@ -1,0 +1,29 @@
+"""Stage 5: train completion network and discriminators together."""
+
+from glcic.params import Params
+from glcic.training.train_joint import TrainJointPhase
+from pipeline import _stage, _training
+
+
+def main(params: Params) -> None:
+    """Write models/train_joint, its curve and its sample grid."""
+    section = params.train_joint
+    _training.run(
+        "train_joint",
+        params,
+        section,
+        lambda fabric, faces: TrainJointPhase(
+            fabric,
+            _training.completion_network(params, _stage.PRETRAINED),
+            _training.discriminator(params, _stage.DISCRIMINATOR),
+            section,
+            faces.mean_pixel,
+            params.runtime.compile,
+        ),
+        local_window=params.networks.discriminator.local_window,
+        after=["pretrain_generator", "pretrain_discriminators"],
+    )
+
+
+if __name__ == "__main__":
+    _stage.run("train_joint", main)

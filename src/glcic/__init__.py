@@ -1,0 +1,1 @@
+"""GLCIC: globally and locally consistent image completion, as a reproducible, tracked pipeline."""

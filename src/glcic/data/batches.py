@@ -1,0 +1,127 @@
+"""Batches as a pure function of (seed, stage, step)."""
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from glcic.data.faces import Faces
+from glcic.errors import UserError
+from glcic.masks import Boxes, centred_corners, random_boxes, random_corners
+from glcic.params import Augmentation, Holes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images with the holes to be cut into them.
+
+    Attributes:
+        image: (N, 3, S, S), uint8.
+        hole: (N, 4), top, left, height, width of each image's hole in pixels.
+        window: (N, 2), top and left of the local window centred on the hole.
+        real_window: (N, 2), the same at a random place, for judging the real image.
+    """
+
+    image: Tensor
+    hole: Tensor
+    window: Tensor
+    real_window: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+
+    def pin_memory(self) -> "Batch":
+        return Batch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
+
+
+class TrainingBatches(Dataset[Batch]):
+    """A data set whose item k is batch k of a stage, the same however often and wherever it is asked for.
+
+    With several processes every rank draws the whole batch's randomness and keeps its own slice, so that the
+    global batch does not depend on how many there are.
+
+    Raises:
+        UserError: fewer images than the batch needs.
+    """
+
+    def __init__(
+        self,
+        faces: Faces,
+        *,
+        seed: int,
+        stage: str,
+        batch: int,
+        holes: Holes,
+        augmentation: Augmentation,
+        local_window: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch > len(faces):
+            raise UserError(f"{stage}.batch: {batch} is more than the {len(faces)} training images; lower it")
+        self.faces = faces
+        self.seed = [seed, *stage.encode()]
+        self.batch = batch
+        self.holes = holes
+        self.augmentation = augmentation
+        self.local_window = local_window
+        self.mine = slice(rank, None, world_size)
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng([*self.seed, step])
+        items = rng.choice(len(self.faces), self.batch, replace=False)
+        flipped = rng.random(self.batch) < self.augmentation.flip
+        hole, window, real_window = draw_holes(rng, self.batch, self.faces.size, self.holes, self.local_window)
+        image = self.faces.read(items[self.mine])
+        image = np.where(flipped[self.mine, None, None, None], image[..., ::-1], image)
+        return Batch(
+            *(torch.from_numpy(a) for a in (image, hole[self.mine], window[self.mine], real_window[self.mine]))
+        )
+
+
+def draw_holes(
+    rng: np.random.Generator, n: int, size: int, holes: Holes, local_window: int
+) -> tuple[Boxes, NDArray[np.int64], NDArray[np.int64]]:
+    """Holes (n, 4), the local windows centred on them (n, 2), and local windows at random places (n, 2)."""
+    hole = random_boxes(rng, n, size, (holes.sides[0], holes.sides[1]), holes.border)
+    return hole, centred_corners(hole, size, local_window), random_corners(rng, n, size, local_window)
+
+
+def validation_batches(
+    faces: Faces, *, seed: int, images: int, batch: int, holes: Holes, local_window: int
+) -> list[Batch]:
+    """The same images with the same holes at every validation: spread evenly over the split, never flipped."""
+    items = np.unique(np.linspace(0, len(faces) - 1, min(images, len(faces))).astype(np.int64))
+    rng = np.random.default_rng([seed, *b"validation"])
+    drawn = draw_holes(rng, len(items), faces.size, holes, local_window)
+    chunks = np.array_split(np.arange(len(items)), -(-len(items) // batch))
+    return [
+        Batch(*(torch.from_numpy(a) for a in (faces.read(items[chunk]), *(part[chunk] for part in drawn))))
+        for chunk in chunks
+    ]
+
+
+def loader(batches: TrainingBatches, steps: range, workers: int, pin_memory: bool) -> Iterator[Batch]:
+    """Batches of the given steps in order, prefetched by `workers` processes (0: none)."""
+    return iter(
+        DataLoader(
+            batches,
+            batch_size=None,
+            sampler=steps,
+            num_workers=workers,
+            pin_memory=pin_memory,
+            multiprocessing_context="spawn" if workers else None,
+            worker_init_fn=_ignore_signals,
+        )
+    )
+
+
+def _ignore_signals(worker: int) -> None:
+    """Ctrl-C reaches the whole process group: the trainer stops after its step, and its workers with it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

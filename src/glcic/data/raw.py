@@ -1,0 +1,101 @@
+"""The layout that every source is brought into: CelebA's own, whatever the images are.
+
+A folder holds one zip of images, one partition file (`name split` per line; 0 = train, 1 = val, 2 = test)
+and, where there is one, an identity file (`name person` per line).
+"""
+
+import hashlib
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from glcic.errors import UserError
+
+IMAGES = "images.zip"
+PARTITION = "list_eval_partition.txt"
+IDENTITY = "identity_CelebA.txt"
+SPLITS = ("train", "val", "test")
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+# What reading a member of a zip may raise; RuntimeError: it is encrypted or packed in an unknown way.
+UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+CELEBA_FOLDER = "img_align_celeba/"  # CelebA's zip has it in front of every name, its text files do not
+
+
+def is_image(name: str) -> bool:
+    """Whether a relative name with forward slashes is an image, neither hidden nor a leftover of macOS."""
+    parts = PurePosixPath(name).parts
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return PurePosixPath(name).suffix.lower() in SUFFIXES and not hidden
+
+
+def members(zip_path: Path) -> list[str]:
+    """The names of the images in a zip, sorted.
+
+    Raises UserError if the file is missing or no zip that can be read.
+    """
+    try:
+        with zipfile.ZipFile(zip_path) as archive:
+            return sorted({name for name in archive.namelist() if is_image(name)})
+    except FileNotFoundError:
+        raise UserError(f"{zip_path} is missing: run the download stage again") from None
+    except (zipfile.BadZipFile, ValueError) as error:  # ValueError: offsets that make no sense
+        raise UserError(f"{zip_path} is no readable zip ({error}): replace it by a whole one") from error
+
+
+def read_partition(path: Path) -> dict[str, int]:
+    """The split of every image: 0, 1 or 2, an index into SPLITS.
+
+    Raises UserError, naming file and line, if the file cannot be read.
+    """
+    return _read_rows(path, "a name and 0 (train), 1 (val) or 2 (test)", below=len(SPLITS))
+
+
+def read_identity(path: Path) -> dict[str, int]:
+    """The number of the person on every image, at least 0.
+
+    Raises UserError, naming file and line, if the file cannot be read.
+    """
+    return _read_rows(path, "a name and the number of a person", below=math.inf)
+
+
+def split_of(member: str, partition: Mapping[str, int], *, file: Path | str = PARTITION) -> int:
+    """The split of a member of the zip; `partition` is what `read_partition` made of `file`.
+
+    CelebA's partition says `000001.jpg` of the member `img_align_celeba/000001.jpg`.
+    Raises UserError if there is no row for the member.
+    """
+    for name in (member, member.removeprefix(CELEBA_FOLDER)):
+        if name in partition:
+            return partition[name]
+    raise UserError(f"{file} has no row for the image {member}: add one, or take the image out")
+
+
+def md5_of(path: Path) -> str:
+    """The MD5 of a file in hexadecimal, read in chunks: a guard against accidents, not against attackers."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _read_rows(path: Path, wanted: str, below: float) -> dict[str, int]:
+    """Rows of a name, white space and an integer in [0, below). Names may hold spaces; CRLF is fine."""
+    rows: dict[str, int] = {}
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                name, value = [*line.rsplit(maxsplit=1), ""][:2]
+                if not (value.isdecimal() and int(value) < below):
+                    found = line.strip()
+                    raise UserError(f"{path}, line {number}: expected {wanted}, found {found!r}; correct it")
+                if name in rows:
+                    raise UserError(f"{path}, line {number}: a second row for {name}; remove one of them")
+                rows[name] = int(value)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: put it there, or correct its path") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error}): replace it by a text file") from error
+    return rows

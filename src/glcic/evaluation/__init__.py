@@ -1,0 +1,1 @@
+"""Scores, classical baselines and figures."""

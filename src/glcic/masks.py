@@ -1,0 +1,81 @@
+"""Holes: where an image has to be completed. A mask is 1 in the hole and 0 elsewhere, everywhere in this project."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Boxes = NDArray[np.int64]  # (N, 4): top, left, height, width, in pixels
+
+
+def random_boxes(rng: np.random.Generator, n: int, size: int, sides: tuple[int, int], border: int) -> Boxes:
+    """Draw boxes whose height and width are independent and uniform, at a uniform place.
+
+    Args:
+        rng: source of randomness.
+        n: how many.
+        size: side S of the square image.
+        sides: smallest and largest side, both included.
+        border: at least this many pixels remain between box and edge of the image.
+    """
+    extent = rng.integers(sides[0], sides[1], size=(n, 2), endpoint=True)
+    corner = rng.integers(border, size - border - extent, endpoint=True)
+    return np.concatenate([corner, extent], axis=1)
+
+
+def random_corners(rng: np.random.Generator, n: int, size: int, window: int) -> NDArray[np.int64]:
+    """Uniform places of a window of side `window` inside the image: (N, 2), top and left."""
+    return rng.integers(0, size - window, size=(n, 2), endpoint=True)
+
+
+def centred_corners(boxes: Boxes, size: int, window: int) -> NDArray[np.int64]:
+    """Windows of side `window` centred on each box, moved as little as needed to lie inside the image: (N, 2)."""
+    corner = boxes[:, :2] + (boxes[:, 2:] - window) // 2
+    return np.clip(corner, 0, size - window)
+
+
+def center_boxes(n: int, size: int) -> Boxes:
+    """The mask set `center`: squares of side S/2 in the middle."""
+    side = size // 2
+    return np.tile(np.array([(size - side) // 2, (size - side) // 2, side, side]), (n, 1))
+
+
+def mmagic_boxes(rng: np.random.Generator, n: int, size: int) -> Boxes:
+    """The mask set `box`: MMagic's protocol scaled from 256 to S.
+
+    Sides uniform in [⌈108·S/256⌉, ⌊128·S/256⌋], at least ⌈20·S/256⌉ from the edge.
+    """
+    smallest, largest, border = -(-108 * size // 256), 128 * size // 256, -(-20 * size // 256)
+    return random_boxes(rng, n, size, (smallest, largest), border)
+
+
+def draw_mask_set(name: str, seed: int, n: int, size: int) -> Boxes:
+    """The holes of an evaluation: `name` is `center` or `box`; a function of its arguments alone."""
+    if name == "center":
+        return center_boxes(n, size)
+    return mmagic_boxes(np.random.default_rng([seed, *b"box"]), n, size)
+
+
+def box_masks(boxes: Tensor, size: int) -> Tensor:
+    """Masks of boxes (N, 4): (N, 1, S, S) float, 1 in the hole."""
+    place = torch.arange(size, device=boxes.device)
+    top, left, height, width = (boxes[:, k, None] for k in range(4))
+    rows = (place >= top) & (place < top + height)  # (N, S)
+    columns = (place >= left) & (place < left + width)
+    return (rows[:, None, :, None] & columns[:, None, None, :]).float()
+
+
+def fill_hole(image: Tensor, mask: Tensor, fill: Tensor) -> Tensor:
+    """Overwrite the hole, so that the network can't see what was there.
+
+    Args:
+        image: (N, 3, H, W), in [0, 1].
+        mask: (N, 1, H, W).
+        fill: (3,) or anything that broadcasts to the image, in [0, 1]: the training split's mean pixel.
+    """
+    return image * (1 - mask) + fill.view(-1, 3, 1, 1) * mask
+
+
+def composite(output: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+    """The output inside the hole, the image outside: what people see, and what discriminators judge."""
+    return output * mask + image * (1 - mask)

@@ -1,0 +1,266 @@
+"""The one training loop of all three phases."""
+
+import copy
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from torch import Tensor
+from tqdm import tqdm
+
+from glcic.data.batches import Batch, TrainingBatches, loader
+from glcic.errors import UserError
+from glcic.params import Runtime, Training
+from glcic.training.curve import Point
+from glcic.training.optimisation import schedule_factor, set_learning_rate
+from glcic.training.phase import Phase, total
+from glcic.training.scratch import Scratch
+from glcic.training.stop import Interrupted, StopRequest
+
+
+class Observer:
+    """Who is told how a training goes; this one does nothing with it. There is one in every process."""
+
+    def start(self, step: int, curve: Sequence[Point]) -> None:
+        """Training begins at `step` (0 unless resumed) with the curve so far."""
+
+    def validated(self, step: int, curve: Sequence[Point]) -> None:
+        """The curve has a new point."""
+
+    def interrupted(self) -> None:
+        """Training stops before its end."""
+
+
+@dataclass
+class Progress:
+    """Everything but networks and optimisers that a resumed training needs."""
+
+    step: int = 0
+    curve: list[Point] = field(default_factory=list)
+    sums: dict[str, Tensor] = field(default_factory=dict)  # of the losses since the last point of the curve
+    best: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # weights at the best validation score
+    best_score: float = float("-inf")
+
+
+def start_fabric(runtime: Runtime, section: Training) -> Fabric:
+    """Device, precision and processes; after it every operation is deterministic.
+
+    Raises:
+        UserError: the device asked for is not there.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products on CUDA vary
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time
+    torch.backends.cudnn.benchmark = False
+    try:
+        fabric = Fabric(accelerator=runtime.accelerator, devices=runtime.devices, precision=section.precision)
+        fabric.launch()
+    except (RuntimeError, ValueError, MisconfigurationException) as error:
+        raise UserError(
+            f"runtime.accelerator = {runtime.accelerator}, runtime.devices = {runtime.devices}: not available here "
+            f"({error}); accelerator: cpu always works"
+        ) from None
+    torch.set_num_threads(runtime.threads)  # after launch, which sets its own
+    return fabric
+
+
+def train(
+    phase: Phase,
+    batches: TrainingBatches,
+    validation: Sequence[Batch],
+    section: Training,
+    scratch: Scratch,
+    observer: Observer,
+    *,
+    workers: int,
+    parent: int,
+    score: str | None,
+) -> Progress:
+    """Train from the last checkpoint, or from the start, to the section's last step.
+
+    Args:
+        workers: processes that prepare batches ahead.
+        parent: process id of the stage's parent at its start; see `StopRequest`.
+        score: name of the validation score whose best weights are kept; None keeps none.
+
+    Returns:
+        The finished progress; the last weights are in the phase's networks.
+
+    Raises:
+        Interrupted: SIGINT, SIGTERM or the death of DVC; the checkpoint holds everything.
+        UserError: the disk has no room for the checkpoints.
+    """
+    fabric = phase.fabric
+    progress = _resume(phase, scratch)
+    observer.start(progress.step, progress.curve)
+    if progress.step == section.steps:
+        return progress
+    remaining = range(progress.step, section.steps)
+    with StopRequest(parent) as stop, _failures_told(observer):
+        _announce(phase, batches, section, scratch, remaining)
+        bar = tqdm(
+            total=section.steps * section.batch,
+            initial=progress.step * section.batch,
+            desc=scratch.stage,
+            unit=" images",
+            disable=True if fabric.global_rank else None,  # None: shown on a terminal only
+        )
+        started = time.monotonic()
+        for step, batch in zip(
+            remaining, loader(batches, remaining, workers, fabric.device.type == "cuda"), strict=True
+        ):
+            factor = schedule_factor(section.schedule, step, section.steps)
+            for optimiser in phase.optimisers.values():
+                set_learning_rate(optimiser, factor)
+
+            losses = phase.step(phase.images(batch))
+
+            for name, loss in losses.items():
+                progress.sums[name] = progress.sums.get(name, torch.zeros_like(loss)) + loss
+            progress.step = step + 1
+            bar.update(section.batch)
+            if progress.step % 20 == 0 and not bar.disable:
+                bar.set_postfix({name: f"{loss.item():.4f}" for name, loss in losses.items()})  # a sync point
+
+            last = progress.step == section.steps
+            if last or progress.step % section.validate_every == 0:
+                _validate(phase, validation, section, progress, factor, score)
+                rate = (progress.step - remaining.start) * section.batch / (time.monotonic() - started)
+                if fabric.global_rank == 0:
+                    bar.write(_line(scratch.stage, progress.curve[-1], section, rate))
+                    sys.stdout.flush()  # or a log file would show it only much later
+                observer.validated(progress.step, progress.curve)
+            stopping = stop.requested(fabric)
+            if last or stopping or progress.step % section.checkpoint_every == 0:
+                _save(phase, progress, scratch)
+            if stopping and not last:
+                raise Interrupted(
+                    f"{scratch.stage}: stopped after step {progress.step} of {section.steps} ({stop.reason}); "
+                    "the checkpoint is saved, run the same command again to go on"
+                )
+        bar.close()
+    return progress
+
+
+@contextmanager
+def _failures_told(observer: Observer) -> Iterator[None]:
+    try:
+        yield
+    except (Interrupted, UserError):
+        observer.interrupted()
+        raise
+
+
+def _save(phase: Phase, progress: Progress, scratch: Scratch) -> None:
+    """Save a checkpoint, once for all processes, which go on or stop only when it stands."""
+    if phase.fabric.world_size > 1:  # every process resumes from the same sums
+        progress.sums = {k: total(phase.fabric, v) / phase.fabric.world_size for k, v in progress.sums.items()}
+    if phase.fabric.global_rank == 0:
+        scratch.save(_state(phase, progress))
+    phase.fabric.barrier()
+
+
+def _validate(
+    phase: Phase,
+    validation: Sequence[Batch],
+    section: Training,
+    progress: Progress,
+    factor: float,
+    score: str | None,
+) -> None:
+    """Add a point to the curve, and keep the weights if they are the best so far."""
+    since = progress.step - (int(progress.curve[-1]["step"]) if progress.curve else 0)
+    point: Point = {"step": progress.step, "images": progress.step * section.batch, "schedule": factor}
+    for name, summed in progress.sums.items():
+        point[name] = total(phase.fabric, summed).item() / phase.fabric.world_size / since
+    progress.sums = {}
+    point |= phase.validate(validation)
+    progress.curve.append(point)
+    if not all(np.isfinite(list(point.values()))):
+        raise UserError(
+            f"training diverged before step {progress.step}: {point}; lower the learning rate of this stage"
+        )
+    if score is not None and point[score] > progress.best_score:
+        progress.best_score = point[score]
+        progress.best = {name: copy.deepcopy(network.state_dict()) for name, network in phase.networks.items()}
+
+
+def _state(phase: Phase, progress: Progress) -> dict[str, Any]:
+    return {
+        "progress": dict(vars(progress)),
+        "networks": {name: network.state_dict() for name, network in phase.networks.items()},
+        "optimisers": {name: optimiser.state_dict() for name, optimiser in phase.optimisers.items()},
+    }
+
+
+def _load(phase: Phase, state: dict[str, Any]) -> None:
+    for name, network in phase.networks.items():
+        network.load_state_dict(state["networks"][name])
+    for name, optimiser in phase.optimisers.items():
+        optimiser.load_state_dict(state["optimisers"][name])
+
+
+def _resume(phase: Phase, scratch: Scratch) -> Progress:
+    state = scratch.load(phase.fabric.device)
+    if state is None:
+        return Progress()
+    _load(phase, state)
+    return Progress(**state["progress"])
+
+
+def _announce(phase: Phase, batches: TrainingBatches, section: Training, scratch: Scratch, remaining: range) -> None:
+    """Say how long it will take and how much disk, from a few trial steps that are then undone.
+
+    Raises:
+        UserError: the checkpoints will not fit on the disk.
+    """
+    before = copy.deepcopy(_state(phase, Progress()))
+    batch = batches[remaining.start]
+    seconds = []
+    for _ in range(3):  # the first one also warms up
+        started = time.monotonic()
+        for loss in phase.step(phase.images(batch)).values():
+            loss.item()  # wait for the device
+        seconds.append(time.monotonic() - started)
+    after = _state(phase, Progress())
+    _load(phase, before)
+    # A checkpoint holds networks, optimisers and the best weights; a new one stands beside the old for a moment.
+    needed = 2 * (_bytes(after) + _bytes(after["networks"]))
+    scratch.folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(scratch.folder).free
+    if needed > free:
+        raise UserError(
+            f"{scratch.folder}: checkpoints need {needed / 1e6:.0f} MB, but {free / 1e6:.0f} MB are free; free some"
+        )
+    if phase.fabric.global_rank:
+        return
+    minutes = min(seconds[1:]) * len(remaining) / 60
+    print(
+        f"{scratch.stage}: steps {remaining.start}–{section.steps}, batch {section.batch}, on "
+        f"{phase.fabric.device} ({phase.fabric.world_size} process(es)); about {minutes:.1f} minutes and "
+        f"{needed / 1e6:.0f} MB of disk",
+        flush=True,
+    )
+
+
+def _bytes(state: Any) -> int:
+    if isinstance(state, Tensor):
+        return state.numel() * state.element_size()
+    if isinstance(state, dict):
+        return sum(_bytes(value) for value in state.values())
+    return 0
+
+
+def _line(stage: str, point: Point, section: Training, rate: float) -> str:
+    left = (section.steps - point["step"]) * section.batch / rate / 60
+    shown = "  ".join(f"{k} {v:.4g}" for k, v in point.items() if k not in ("step", "images", "schedule"))
+    return f"{stage} {int(point['step'])}/{section.steps}  {shown}  {rate:.0f} images/s  {left:.1f} min left"

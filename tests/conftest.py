@@ -1,0 +1,151 @@
+"""A tiny pipeline that every test can afford."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+
+# S = 16, networks of a few channels, a handful of steps; small enough for seconds, whole enough to be the real thing.
+TINY: dict[str, Any] = {
+    "preset": "tiny",
+    "runtime": {"threads": 1},
+    "tracking": {"enabled": False},
+    "download": {"synthetic": {"train": 12, "val": 4, "test": 4}},
+    "crop": {"size": 16},
+    "networks": {
+        "completion": {"width": 0.0625},
+        "discriminator": {"width": 0.03125, "local_window": 8, "global_convolutions": 3, "local_convolutions": 2},
+    },
+    "holes": {"sides": [6, 8], "border": 1},
+    "validation": {"images": 4},
+    "pretrain_generator": {"steps": 6, "batch": 4, "validate_every": 2, "checkpoint_every": 2},
+    "pretrain_discriminators": {"steps": 6, "batch": 4, "validate_every": 2, "checkpoint_every": 2},
+    "train_joint": {"steps": 6, "batch": 4, "validate_every": 2, "checkpoint_every": 2},
+    "evaluate": {"batch": 4, "figure_rows": 2},
+}
+
+
+def merge(tree: Any, overlay: Mapping[str, Any]) -> Any:
+    """`tree` with the leaves of `overlay` put in."""
+    for key, value in overlay.items():
+        if isinstance(value, Mapping):
+            merge(tree[key], value)
+        else:
+            tree[key] = value
+    return tree
+
+
+def default_tree() -> Any:
+    return YAML(typ="safe").load(ROOT / "presets" / "default.yaml")
+
+
+class Project:
+    """A copy of this project in a temporary folder, with its own git and DVC repository."""
+
+    def __init__(self, folder: Path, overlay: Mapping[str, Any]) -> None:
+        self.folder = folder
+        for name in (
+            ".dvc/config",
+            ".dvcignore",
+            ".gitignore",
+            "dvc.yaml",
+            "pipeline",
+            "presets",
+            "src",
+            "reports/.gitignore",
+        ):
+            source, target = ROOT / name, folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        self.set({})
+        self.set(overlay)
+        self.git("init", "-q", ".")
+        self.git("add", "-A")
+        self.git("-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "start")
+
+    def set(self, overlay: Mapping[str, Any]) -> None:
+        """Change parameters in params.yaml."""
+        path = self.folder / "params.yaml"
+        yaml = YAML(typ="safe")
+        tree = yaml.load(path) if path.exists() else merge(default_tree(), TINY)
+        yaml.dump(merge(tree, overlay), path)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("GLCIC_", "DVC_", "MLFLOW_"))}
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        environment["SHELL"] = "/bin/sh"  # dash stays between DVC and the stage unless told to give way
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            environment[name] = "http://127.0.0.1:9"  # no test reaches the network
+        return environment
+
+    def git(self, *arguments: str) -> None:
+        subprocess.run(["git", *arguments], cwd=self.folder, check=True, capture_output=True)
+
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a command in its own process group."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *command: str, expect: int | None = 0, **environment: str) -> str:
+        """Run a command to its end; returns what it printed. `expect` is its exit status; None: any but 0."""
+        process = self.start(*command, **environment)
+        printed, _ = process.communicate(timeout=300)
+        if expect is None:
+            assert process.returncode != 0, printed
+        else:
+            assert process.returncode == expect, printed
+        return printed
+
+    def stage(self, name: str, *, expect: int | None = 0, **environment: str) -> str:
+        """Run one stage as a plain program, without DVC."""
+        return self.run(sys.executable, "-m", f"pipeline.{name}", expect=expect, **environment)
+
+    def repro(self, *arguments: str, expect: int | None = 0, **environment: str) -> str:
+        return self.run(sys.executable, "-m", "dvc", "repro", *arguments, expect=expect, **environment)
+
+    def bytes_of(self, *patterns: str) -> dict[str, bytes]:
+        """Content of all files that match, by their relative names."""
+        paths = sorted(path for pattern in patterns for path in self.folder.glob(pattern))
+        assert paths, patterns
+        return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests first, so that no worker is left alone with one at the end (each begins with two of them)."""
+    items.sort(key=lambda item: "test_pipeline" not in item.nodeid)
+
+
+@pytest.fixture(scope="session")
+def cropped(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A tiny project whose data are downloaded and cropped; tests copy from it and leave it as it is."""
+    project = Project(tmp_path_factory.mktemp("cropped"), {})
+    project.stage("download")
+    project.stage("crop")
+    return project
+
+
+@pytest.fixture
+def project(cropped: Project, tmp_path: Path) -> Project:
+    """A tiny project of the test's own, with data."""
+    mine = Project(tmp_path / "project", {})
+    shutil.copytree(cropped.folder / "data", mine.folder / "data")
+    return mine

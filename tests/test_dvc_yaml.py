@@ -1,0 +1,75 @@
+"""dvc.yaml says the truth about what every stage depends on."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dependencies import ROOT, closure
+from ruamel.yaml import YAML
+
+from glcic.params import Params
+
+STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+NEUTRAL = {Path("src/glcic/tracking.py")}  # records results and never changes them, like the section tracking
+UNLISTED = {"runtime", "tracking"}  # every stage may use them without listing them
+
+
+def accessed(stage: str) -> set[str]:
+    """Dotted parameters that the stage's scripts read, at the depth dvc.yaml lists them."""
+    names: set[str] = set()
+    for file in closure(Path(f"pipeline/{stage}.py")):
+        if file.parts[0] != "pipeline" or file.name == "_stage.py":
+            continue
+        for node in ast.walk(ast.parse((ROOT / file).read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params":
+                names.add(node.attr)
+    return names & set(Params.model_fields)
+
+
+def test_stages_are_in_order() -> None:
+    order = "download crop pretrain_generator pretrain_discriminators train_joint evaluate"
+    assert list(STAGES) == order.split()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_sections_listed_are_those_used(stage: str) -> None:
+    listed = {name.split(".")[0] for name in STAGES[stage]["params"]}
+    assert accessed(stage) - UNLISTED == listed
+    assert not listed & UNLISTED
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_code_listed_is_the_import_closure(stage: str) -> None:
+    listed = {Path(dep) for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    assert listed == closure(Path(f"pipeline/{stage}.py")) - NEUTRAL
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_data_listed_are_earlier_outputs(stage: str) -> None:
+    before = list(STAGES)[: list(STAGES).index(stage)]
+    outs = {next(iter(out)) if isinstance(out, dict) else out for name in before for out in STAGES[name]["outs"]}
+    data = {dep for dep in STAGES[stage]["deps"] if not dep.endswith(".py")}
+    assert data <= outs
+    assert data or stage == "download"
+
+
+def test_one_word_means_one_thing() -> None:
+    for stage in ("pretrain_generator", "pretrain_discriminators", "train_joint"):
+        assert STAGES[stage]["cmd"] == f"exec python -m pipeline.{stage}"
+        assert stage in Params.model_fields
+        assert STAGES[stage]["outs"] == [f"models/{stage}"]
+        assert {f"reports/curves/{stage}.csv": {"cache": False}} in STAGES[stage]["plots"]
+
+
+def test_licensed_data_is_never_pushed() -> None:
+    assert STAGES["download"]["outs"] == [{"data/raw": {"push": False}}]
+    assert STAGES["crop"]["outs"] == [{"data/faces": {"push": False}}]
+
+
+def test_download_and_crop_need_neither_torch_nor_mlflow() -> None:
+    for stage in ("download", "crop"):
+        for file in closure(Path(f"pipeline/{stage}.py")):
+            text = (ROOT / file).read_text()
+            assert "import torch" not in text, file
+            assert "mlflow" not in text, file

@@ -1,0 +1,226 @@
+"""The loop: resuming is bit-identical, stopping is clean, schedules and estimates do what they say."""
+
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY, Project, default_tree, merge
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from glcic.data.batches import TrainingBatches, validation_batches
+from glcic.data.faces import Faces
+from glcic.errors import UserError
+from glcic.networks import CompletionNetwork, ContextDiscriminator
+from glcic.params import Adadelta, Params
+from glcic.training import loop
+from glcic.training.curve import Point
+from glcic.training.loop import Observer, Progress, train
+from glcic.training.optimisation import make_optimiser, schedule_factor, set_learning_rate
+from glcic.training.scratch import Scratch, fingerprint
+from glcic.training.stop import Interrupted
+from glcic.training.train_joint import TrainJointPhase
+
+PARAMS = Params.model_validate(merge(default_tree(), TINY))
+
+
+class Silent(Observer):
+    """An observer that can raise a signal after a given validation."""
+
+    def __init__(self, kill_at: int = 0) -> None:
+        self.kill_at = kill_at
+        self.started_at = -1
+        self.was_interrupted = False
+
+    def start(self, step: int, curve: Sequence[Point]) -> None:
+        self.started_at = step
+
+    def validated(self, step: int, curve: Sequence[Point]) -> None:
+        if step == self.kill_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def interrupted(self) -> None:
+        self.was_interrupted = True
+
+
+def run(cropped: Project, scratch: Scratch, observer: Silent) -> tuple[TrainJointPhase, Progress]:
+    """Train the joint phase, the one with most state, for its 6 steps."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    section = PARAMS.train_joint
+    fabric = Fabric(accelerator="cpu", devices=1)
+    phase = TrainJointPhase(
+        fabric, CompletionNetwork(0.0625), ContextDiscriminator(16, 8, 3, 2, 0.0625), section, [0.5] * 3
+    )
+    folder = cropped.folder / "data" / "faces"
+    batches = TrainingBatches(
+        Faces(folder, "train"),
+        seed=0,
+        stage="train_joint",
+        batch=section.batch,
+        holes=PARAMS.holes,
+        augmentation=PARAMS.augmentation,
+        local_window=8,
+    )
+    fixed = validation_batches(Faces(folder, "val"), seed=0, images=4, batch=4, holes=PARAMS.holes, local_window=8)
+    return phase, train(
+        phase, batches, fixed, section, scratch, observer, workers=0, parent=os.getppid(), score="val_psnr"
+    )
+
+
+def weights(phase: TrainJointPhase) -> dict[str, Tensor]:
+    return {f"{n}.{k}": v.clone() for n, network in phase.networks.items() for k, v in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("kill_at", [2, 4])
+def test_resuming_is_bit_identical(cropped: Project, tmp_path: Path, kill_at: int) -> None:
+    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Silent())
+    expected = weights(phase)
+
+    scratch, observer = Scratch(tmp_path / "cut", "train_joint", "f" * 64), Silent(kill_at)
+    with pytest.raises(Interrupted, match=f"step {kill_at} of 6"):
+        run(cropped, scratch, observer)
+    assert observer.was_interrupted
+    observer = Silent()
+    phase, resumed = run(cropped, scratch, observer)
+    assert observer.started_at == kill_at
+    assert resumed.curve == whole.curve
+    assert [point["step"] for point in resumed.curve] == [2, 4, 6]
+    actual = weights(phase)
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
+    for name, best in whole.best["completion"].items():
+        assert torch.equal(best, resumed.best["completion"][name])
+
+
+def test_finished_training_is_found_finished(cropped: Project, tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path, "train_joint", "f" * 64)
+    phase, _ = run(cropped, scratch, Silent())
+    observer = Silent()
+    again, _ = run(cropped, scratch, observer)
+    assert observer.started_at == 6
+    assert all(torch.equal(a, b) for a, b in zip(weights(phase).values(), weights(again).values(), strict=True))
+
+
+def test_trial_steps_of_the_estimate_are_undone(
+    cropped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    phase, _ = run(cropped, Scratch(tmp_path / "a", "train_joint", "f" * 64), Silent())
+    assert "about 0.0 minutes" in capsys.readouterr().out
+    monkeypatch.setattr(loop, "_announce", lambda *arguments: None)
+    untried, _ = run(cropped, Scratch(tmp_path / "b", "train_joint", "f" * 64), Silent())
+    assert all(torch.equal(a, b) for a, b in zip(weights(phase).values(), weights(untried).values(), strict=True))
+
+
+def test_no_room_for_checkpoints_stops_before_training(
+    cropped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage:
+        free = 1000
+
+    monkeypatch.setattr(loop.shutil, "disk_usage", lambda path: Usage)
+    with pytest.raises(UserError, match="checkpoints need"):
+        run(cropped, Scratch(tmp_path, "train_joint", "f" * 64), Silent())
+
+
+def test_divergence_is_an_error_that_says_so(cropped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = TrainJointPhase.step
+    monkeypatch.setattr(
+        TrainJointPhase, "step", lambda self, batch: {k: v * float("nan") for k, v in original(self, batch).items()}
+    )
+    with pytest.raises(UserError, match=r"diverged before step 2.*learning rate"):
+        run(cropped, Scratch(tmp_path, "train_joint", "f" * 64), Silent())
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path, "crop", "f" * 64)
+    assert scratch.load(torch.device("cpu")) is None
+    scratch.save({"step": 1})
+    assert scratch.load(torch.device("cpu")) == {"step": 1}
+    scratch.checkpoint.write_bytes(scratch.checkpoint.read_bytes()[:100])
+    with pytest.raises(UserError, match="damaged"):
+        scratch.load(torch.device("cpu"))
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = Scratch(tmp_path, "crop", "f" * 64)
+    scratch.save({"step": 1})
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"disk is full: free space for .*checkpoint\.pt"):
+        scratch.save({"step": 2})
+    assert scratch.load(torch.device("cpu")) == {"step": 1}
+    assert list(scratch.folder.iterdir()) == [scratch.checkpoint]
+
+
+def test_a_finished_checkpoint_goes_when_a_later_stage_starts_from_its_models(tmp_path: Path) -> None:
+    models, others = tmp_path / "models", tmp_path / "others"
+    for folder in (models, others):
+        folder.mkdir()
+        (folder / "weights").write_text(folder.name)
+    finished, other, going = (Scratch(tmp_path, "train_joint", letter * 64) for letter in "abc")
+    for scratch in (finished, other, going):
+        scratch.save({"step": 1})
+    finished.finish(models)
+    other.finish(others)
+    Scratch.clear_finished(tmp_path, "train_joint", models)
+    assert not finished.checkpoint.exists()
+    assert other.checkpoint.exists()
+    assert going.checkpoint.exists()
+
+
+def test_a_second_trainer_waits_and_says_for_whom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (Scratch(tmp_path, "train_joint", "f" * 64) for _ in range(2))
+    order: list[str] = []
+
+    def wait() -> None:
+        with second.locked():
+            order.append("second")
+
+    with first.locked():
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+    assert f"process {os.getpid()} is training this very stage; waiting" in capsys.readouterr().err
+
+
+def test_fingerprint_covers_parameters_names_and_contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("folder") / "a"
+    file.parent.mkdir()
+    file.write_text("1")
+    seen = {fingerprint({"seed": 0}, [Path("folder")]), fingerprint({"seed": 1}, [Path("folder")])}
+    file.write_text("2")
+    seen.add(fingerprint({"seed": 0}, [Path("folder")]))
+    file.rename(file.with_name("b"))
+    seen.add(fingerprint({"seed": 0}, [Path("folder")]))
+    assert len(seen) == 4
+    with pytest.raises(UserError, match="missing: no such file"):
+        fingerprint({}, [Path("missing")])
+
+
+def test_schedules() -> None:
+    assert [schedule_factor("linear", k, 4) for k in range(4)] == [1, 0.75, 0.5, 0.25]
+    assert [schedule_factor("constant", k, 4) for k in range(4)] == [1, 1, 1, 1]
+    assert schedule_factor("cosine", 0, 4) == 1
+    assert schedule_factor("cosine", 2, 4) == pytest.approx(0.5)
+    assert schedule_factor("cosine", 4, 4) == pytest.approx(0)
+
+
+def test_learning_rate_scales_the_first_one() -> None:
+    chosen = Adadelta(name="adadelta", learning_rate=0.8, rho=0.9)
+    optimiser = make_optimiser([torch.nn.Parameter(torch.zeros(1))], chosen)
+    assert isinstance(optimiser, torch.optim.Adadelta)
+    for factor in (0.5, 0.5, 1.0):
+        set_learning_rate(optimiser, factor)
+        assert optimiser.param_groups[0]["lr"] == 0.8 * factor

@@ -1,0 +1,81 @@
+"""Holes stay inside their bounds; fill and composite touch what they should."""
+
+import numpy as np
+import pytest
+import torch
+
+from glcic.masks import (
+    box_masks,
+    centred_corners,
+    composite,
+    draw_mask_set,
+    fill_hole,
+    random_boxes,
+    random_corners,
+)
+
+
+@pytest.mark.parametrize(("size", "sides", "border"), [(16, (3, 8), 0), (64, (24, 32), 4), (32, (30, 30), 1)])
+def test_random_boxes_reach_their_bounds_and_no_further(size: int, sides: tuple[int, int], border: int) -> None:
+    boxes = random_boxes(np.random.default_rng(0), 5000, size, sides, border)
+    corner, extent = boxes[:, :2], boxes[:, 2:]
+    assert (extent.min(), extent.max()) == sides
+    assert corner.min() == border
+    assert (corner + extent).max() == size - border
+    if sides[0] < sides[1]:
+        assert (extent[:, 0] != extent[:, 1]).any()  # height and width are independent
+
+
+@pytest.mark.parametrize(("size", "smallest", "largest", "border"), [(256, 108, 128, 20), (64, 27, 32, 5)])
+def test_box_set_is_mmagics_protocol_scaled(size: int, smallest: int, largest: int, border: int) -> None:
+    boxes = draw_mask_set("box", 0, 4000, size)
+    assert (boxes[:, 2:].min(), boxes[:, 2:].max()) == (smallest, largest)
+    assert boxes[:, :2].min() == border
+    assert (boxes[:, :2] + boxes[:, 2:]).max() == size - border
+
+
+def test_center_set_is_the_middle_square() -> None:
+    assert draw_mask_set("center", 0, 2, 64).tolist() == [[16, 16, 32, 32]] * 2
+
+
+def test_mask_sets_depend_on_the_seed_alone() -> None:
+    assert np.array_equal(draw_mask_set("box", 3, 50, 64), draw_mask_set("box", 3, 50, 64))
+    assert not np.array_equal(draw_mask_set("box", 3, 50, 64), draw_mask_set("box", 4, 50, 64))
+
+
+def test_windows_lie_inside_the_image_and_cover_the_hole() -> None:
+    boxes = random_boxes(np.random.default_rng(0), 2000, 64, (5, 32), 0)
+    corner = centred_corners(boxes, 64, 32)
+    assert corner.min() == 0
+    assert corner.max() == 32
+    assert (corner <= boxes[:, :2]).all()
+    assert (corner + 32 >= boxes[:, :2] + boxes[:, 2:]).all()
+    far_from_edges = ((corner > 0) & (corner < 32)).all(axis=1)
+    centre = boxes[far_from_edges, :2] + boxes[far_from_edges, 2:] / 2
+    assert np.abs(corner[far_from_edges] + 16 - centre).max() <= 0.5
+
+
+def test_real_windows_go_everywhere() -> None:
+    corners = random_corners(np.random.default_rng(0), 3000, 40, 16)
+    assert (corners.min(), corners.max()) == (0, 24)
+
+
+def test_masks_are_one_in_the_box() -> None:
+    mask = box_masks(torch.tensor([[1, 2, 3, 4], [0, 0, 8, 8]]), 8)
+    expected = torch.zeros(8, 8)
+    expected[1:4, 2:6] = 1
+    assert torch.equal(mask[0, 0], expected)
+    assert mask[1].all()
+
+
+def test_fill_hides_the_hole_and_composite_keeps_the_rest() -> None:
+    image, output = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
+    mask = box_masks(torch.tensor([[1, 2, 3, 4], [0, 0, 2, 8]]), 8)
+    hole = mask.bool().expand(-1, 3, -1, -1)
+    mean = torch.tensor([0.1, 0.5, 0.9])
+    filled = fill_hole(image, mask, mean)
+    assert torch.equal(filled[~hole], image[~hole])
+    assert torch.equal(filled[0, :, 2, 3], mean)
+    completed = composite(output, image, mask)
+    assert torch.equal(completed[~hole], image[~hole])
+    assert torch.equal(completed[hole], output[hole])
