@@ -1,13 +1,14 @@
 # make repro   set up, run the whole pipeline on embedded synthetic faces, print the results
 # make test    set up and run the tests            make check   lint, format, types
 # make ui      open the MLflow UI                  make setup   the virtual environment alone
+# make compare train all systems on CelebA (GLCIC_CELEBA=/its/folder) and write reports/systems.md
 
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
 READY := $(VENV)/.ready
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: setup repro test check format ui lock
+.PHONY: setup repro compare test check format ui lock
 .DEFAULT_GOAL := repro
 
 setup: $(READY)
@@ -24,6 +25,9 @@ repro: setup
 	dvc repro
 	@python -m pipeline.results
 	@python -m pipeline.track
+
+compare: setup
+	python -m pipeline.compare comparison.yaml
 
 test: setup
 	python -m pytest -n 2 --maxschedchunk 1

@@ -13,13 +13,14 @@ import torch
 import typer
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
+from torch import nn
 
 from glcic import tracking
 from glcic.data.batches import Batch, TrainingBatches, validation_batches
 from glcic.data.faces import Faces
 from glcic.files import atomic
-from glcic.networks import CompletionNetwork, ContextDiscriminator
-from glcic.params import Params, Training, load
+from glcic.networks import build
+from glcic.params import Context, Params, Training, load
 from glcic.training.curve import Point, write_curve
 from glcic.training.loop import Observer, Progress, start_fabric, train
 from glcic.training.phase import Phase
@@ -28,6 +29,9 @@ from glcic.training.scratch import Scratch, fingerprint
 from glcic.training.stop import Interrupted
 from glcic.training.weights import load_weights, save_weights
 from pipeline import _stage
+
+# What it takes to use a network.
+KEPT_WITH_WEIGHTS = {"input", "networks.completion", "networks.discriminator"}
 
 
 @dataclass
@@ -53,9 +57,10 @@ class Watch(Observer):
             curve=curve,
         )
 
-    def validated(self, step: int, curve: Sequence[Point]) -> None:
+    def validated(self, step: int, curve: Sequence[Point], rate: float) -> None:
         grid = self._write(curve)
-        self.row.log_point(self.stage, step, {k: v for k, v in curve[-1].items() if k != "step"})
+        point = {k: v for k, v in curve[-1].items() if k != "step"}
+        self.row.log_point(self.stage, step, {**point, "images_per_second": rate})
         if grid is not None:
             self.row.log_image(self.stage, step, grid)
 
@@ -70,7 +75,7 @@ class Watch(Observer):
         write_curve(_stage.CURVES / f"{self.stage}.csv", curve)
         if "completion" not in self.phase.networks:
             return None
-        grid = sample_grid(self.phase, self.phase.networks["completion"], self.shown)
+        grid = sample_grid(self.phase, self.phase.kept("completion"), self.shown)
         write_png(_stage.SAMPLES / f"{self.stage}.png", grid)
         return grid
 
@@ -144,31 +149,30 @@ def run(
             typer.echo(str(interruption), err=True)
             raise typer.Exit(130) from None
         if watch is not None:
-            about = {"mean_pixel": faces.mean_pixel, "size": faces.size}
-            about |= {n.removeprefix("networks."): v for n, v in sections.items() if n.startswith("networks.")}
+            about = {"mean_pixel": faces.mean_pixel, "size": faces.size, "step": progress.step}
+            about |= {name.removeprefix("networks."): sections[name] for name in KEPT_WITH_WEIGHTS & sections.keys()}
             _write_models(_stage.MODELS / stage, phase, progress, about, sections)
             watch.finish(progress.curve)
             scratch.finish(_stage.MODELS / stage)
 
 
-def completion_network(params: Params, weights: Path | None = None) -> CompletionNetwork:
+def completion_network(params: Params, weights: Path | None = None) -> nn.Module:
     """A completion network, new or with the weights of an earlier stage."""
-    network = CompletionNetwork(params.networks.completion.width)
-    if weights is not None:
-        network.load_state_dict(load_weights(weights)[0])
-    return network
+    return _with_weights(build.completion_network(params.networks.completion, params.input), weights)
 
 
-def discriminator(params: Params, weights: Path | None = None) -> ContextDiscriminator:
-    """A context discriminator, new or with the weights of an earlier stage."""
+def discriminator(params: Params, weights: Path | None = None) -> nn.Module:
+    """A discriminator, new or with the weights of an earlier stage."""
+    return _with_weights(build.discriminator(params.networks.discriminator, params.crop.size), weights)
+
+
+def local_window(params: Params) -> int:
+    """Side of the local windows in pixels; the image's for a discriminator without."""
     section = params.networks.discriminator
-    network = ContextDiscriminator(
-        params.crop.size,
-        section.local_window,
-        section.global_convolutions,
-        section.local_convolutions,
-        section.width,
-    )
+    return section.local_window if isinstance(section, Context) else params.crop.size
+
+
+def _with_weights(network: nn.Module, weights: Path | None) -> nn.Module:
     if weights is not None:
         network.load_state_dict(load_weights(weights)[0])
     return network
@@ -181,10 +185,11 @@ def _write_models(
     folder.mkdir(parents=True, exist_ok=True)
     with atomic(folder / "params.json") as temporary:
         temporary.write_text(json.dumps(made_by, indent=2, sort_keys=True) + "\n")
-    for name, network in phase.networks.items():
-        save_weights(folder / f"{name}_last.safetensors", network.state_dict(), about)
-    if "completion" in progress.best:
-        save_weights(folder / "completion_best.safetensors", progress.best["completion"], about)
+    for name in phase.networks:
+        save_weights(folder / f"{name}_last.safetensors", phase.kept(name).state_dict(), about)
+    if "completion" in phase.networks:
+        best = progress.best.get("completion", phase.kept("completion").state_dict())  # a skipped phase has no best
+        save_weights(folder / "completion_best.safetensors", best, about)
 
 
 def _dig(params: Params, dotted: str) -> Any:

@@ -10,10 +10,10 @@ import torch
 from glcic.completion import Completer
 from glcic.data.faces import Faces
 from glcic.evaluation.baselines import inpaint, mean_fill
-from glcic.evaluation.evaluate import Method, evaluate, masks_of, means
+from glcic.evaluation.evaluate import Method, evaluate, means
 from glcic.evaluation.figures import completions_figure
 from glcic.files import atomic
-from glcic.masks import draw_mask_set
+from glcic.masks import box_masks, draw_mask_set
 from glcic.params import Params
 from glcic.training.scratch import Scratch
 from pipeline import _stage
@@ -29,7 +29,7 @@ def main(params: Params) -> None:
     Scratch.clear_finished(_stage.SCRATCH, "train_joint", _stage.COMPLETION.parent)
     methods: dict[str, Method] = {
         "completion": partial(completion, batch=section.batch),
-        "pretrained": partial(pretrained, batch=section.batch),
+        **({"pretrained": partial(pretrained, batch=section.batch)} if pretrained.steps else {}),  # or phase skipped
         "mean_fill": partial(mean_fill, mean_pixel=faces.mean_pixel),
         "telea": partial(inpaint, method="telea"),
         "navier_stokes": partial(inpaint, method="navier_stokes"),
@@ -50,8 +50,8 @@ def _draw_figure(faces: Faces, methods: dict[str, Method], params: Params) -> No
     items = np.linspace(0, len(faces) - 1, min(section.figure_rows, len(faces))).astype(np.int64)
     sets = [draw_mask_set(name, params.seed, len(faces), faces.size) for name in section.mask_sets]
     boxes = np.stack([sets[row % len(sets)][item] for row, item in enumerate(items)])
-    truth, masks = faces.read(items), masks_of(boxes, faces.size)
-    shown = ["mean_fill", "telea", "navier_stokes", "pretrained", "completion"]
+    truth, masks = faces.read(items), box_masks(boxes, faces.size)
+    shown = [n for n in ("mean_fill", "telea", "navier_stokes", "pretrained", "completion") if n in methods]
     columns = {
         "input": np.where(masks == 1, np.uint8(255), truth),
         **{name.replace("_", " "): methods[name](truth, masks) for name in shown},

@@ -16,6 +16,7 @@ def main(params: Params) -> None:
             fabric,
             _training.completion_network(params),
             section,
+            params.input,
             faces.mean_pixel,
             params.runtime.compile,
         ),

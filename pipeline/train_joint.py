@@ -17,10 +17,12 @@ def main(params: Params) -> None:
             _training.completion_network(params, _stage.PRETRAINED),
             _training.discriminator(params, _stage.DISCRIMINATOR),
             section,
+            params.adversarial,
+            params.input,
             faces.mean_pixel,
             params.runtime.compile,
         ),
-        local_window=params.networks.discriminator.local_window,
+        local_window=_training.local_window(params),
         after=["pretrain_generator", "pretrain_discriminators"],
     )
 

@@ -33,6 +33,23 @@ TINY: dict[str, Any] = {
 }
 
 
+# What is stored with the weights of CompletionNetwork(0.0625).
+ABOUT: dict[str, Any] = {
+    "completion": {
+        "name": "glcic",
+        "width": 0.0625,
+        "normalisation": "batch",
+        "activation": "relu",
+        "convolution": "plain",
+        "output": "sigmoid",
+    },
+    "input": {"range": "unit", "fill": "mean", "context": 0},
+    "mean_pixel": [0.5, 0.5, 0.5],
+    "size": 16,
+    "step": 6,
+}
+
+
 def merge(tree: Any, overlay: Mapping[str, Any]) -> Any:
     """`tree` with the leaves of `overlay` put in."""
     for key, value in overlay.items():

@@ -1,19 +1,25 @@
 """A batch is a pure function of (seed, stage, step)."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from conftest import Project
+from PIL import Image
 
 from glcic.data.batches import Batch, TrainingBatches, loader, validation_batches
 from glcic.data.faces import Faces
 from glcic.errors import UserError
-from glcic.params import Augmentation, Holes
+from glcic.holes import folder_digest
+from glcic.masks import bounding_boxes
+from glcic.params import Augmentation, BoxHoles, CenterHole, FileHoles, Holes, StrokeHoles
 
-HOLES = Holes(sides=[3, 8], border=1)
-FIELDS = ("image", "hole", "window", "real_window")
+HOLES = BoxHoles(name="box", sides=[3, 8], border=1, number=[1, 1])
+PLAIN = Augmentation(flip=0.0, crop=[1.0, 1.0], brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+ALWAYS, SOMETIMES = PLAIN.model_copy(update={"flip": 1.0}), PLAIN.model_copy(update={"flip": 0.5})
+FIELDS = ("image", "mask", "window", "real_window")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,7 @@ def batches(faces: Faces, **changes: Any) -> TrainingBatches:
         "stage": "pretrain_generator",
         "batch": 4,
         "holes": HOLES,
-        "augmentation": Augmentation(flip=0.5),
+        "augmentation": SOMETIMES,
         "local_window": 8,
     }
     return TrainingBatches(faces, **(arguments | changes))
@@ -62,7 +68,7 @@ def test_ranks_share_one_global_batch(faces: Faces) -> None:
 def test_holes_and_windows_are_inside(faces: Faces) -> None:
     for step in range(50):
         batch = batches(faces)[step]
-        corner, extent = batch.hole[:, :2], batch.hole[:, 2:]
+        corner, extent = torch.from_numpy(bounding_boxes(batch.mask.numpy())).split(2, dim=1)
         assert corner.min() >= 1
         assert (corner + extent).max() <= 15
         for window in (batch.window, batch.real_window):
@@ -76,11 +82,55 @@ def test_images_are_of_the_split_and_flips_mirror_them(faces: Faces) -> None:
     plain = faces.read(np.arange(len(faces)))
     originals = {image.tobytes() for image in plain}
     mirrored = {np.ascontiguousarray(image[..., ::-1]).tobytes() for image in plain}
-    never, always = batches(faces, augmentation=Augmentation(flip=0)), batches(faces, augmentation=Augmentation(flip=1))
+    never, always = batches(faces, augmentation=PLAIN), batches(faces, augmentation=ALWAYS)
     for step in range(5):
         assert {image.numpy().tobytes() for image in never[step].image} <= originals
         assert {image.contiguous().numpy().tobytes() for image in always[step].image} <= mirrored
         assert len({image.numpy().tobytes() for image in never[step].image}) == 4  # no image twice in a batch
+
+
+@pytest.mark.parametrize(
+    ("holes", "areas"),
+    [
+        (CenterHole(name="center", side=6), (36, 36)),
+        (StrokeHoles(name="strokes", ratio=[0.1, 0.3]), (26, 77)),
+        (BoxHoles(name="box", sides=[4, 4], border=1, number=[2, 3]), (16, 48)),
+    ],
+)
+def test_the_section_says_which_holes_are_drawn(faces: Faces, holes: Holes, areas: tuple[int, int]) -> None:
+    batch = batches(faces, holes=holes)[3]
+    assert batch.mask.shape == (4, 1, 16, 16)
+    assert batch.mask.dtype == torch.uint8
+    found = batch.mask.sum(dim=(1, 2, 3))
+    assert areas[0] <= found.min() <= found.max() <= areas[1]
+    assert same(batch, batches(faces, holes=holes)[3])
+
+
+def test_mask_files_are_those_of_the_digest_or_refused_with_theirs(faces: Faces, tmp_path: Path) -> None:
+    white = np.zeros((16, 16), dtype=np.uint8)
+    white[2:7, 3:9] = 255
+    Image.fromarray(white).save(tmp_path / "mask.png")
+    digest = folder_digest(tmp_path)
+    holes = FileHoles(name="files", folder=str(tmp_path), sha256=digest)
+    assert torch.equal(batches(faces, holes=holes)[0].mask, torch.from_numpy(white // 255).expand(4, 1, 16, 16))
+    with pytest.raises(UserError, match=rf"holes\.sha256.*{digest}"):
+        batches(faces, holes=holes.model_copy(update={"sha256": "0" * 64}))
+
+
+def test_a_windows_size_that_is_the_images_is_the_whole_image(faces: Faces) -> None:
+    """Discriminators without a local window get this one; it must not fail, nor shift the hole."""
+    batch = batches(faces, local_window=16)[3]
+    assert not batch.window.any()
+    assert not batch.real_window.any()
+    assert torch.equal(batch.mask, batches(faces)[3].mask)
+
+
+def test_parts_of_a_batch_make_up_the_batch(faces: Faces) -> None:
+    batch = batches(faces)[3]
+    parts = batch.split(2)
+    assert [len(part.image) for part in parts] == [2, 2]
+    assert same(Batch(*(torch.cat([getattr(part, name) for part in parts]) for name in FIELDS)), batch)
+    assert same(batch.first(2), parts[0])
 
 
 def test_a_batch_larger_than_the_split_is_refused(faces: Faces) -> None:

@@ -5,10 +5,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import Project
+from conftest import ABOUT, ROOT, Project
 from PIL import Image
 
 from glcic.networks import CompletionNetwork
+from glcic.presets import preset_names
 from glcic.training.weights import save_weights
 
 
@@ -16,8 +17,7 @@ from glcic.training.weights import save_weights
 def photo(project: Project) -> Project:
     """A project with weights, a photo and a mask."""
     torch.manual_seed(0)
-    about = {"completion": {"width": 0.0625}, "mean_pixel": [0.5, 0.5, 0.5], "size": 16}
-    save_weights(project.folder / "w.safetensors", CompletionNetwork(0.0625).state_dict(), about)
+    save_weights(project.folder / "w.safetensors", CompletionNetwork(0.0625).state_dict(), ABOUT)
     pixels = np.random.default_rng(0).integers(0, 256, (37, 50, 3), dtype=np.uint8)
     mask = np.zeros((37, 50), dtype=np.uint8)
     mask[5:20, 10:30] = 255
@@ -58,7 +58,11 @@ def test_complete_names_what_is_wrong(photo: Project, arguments: tuple[str, ...]
 
 
 def test_preset_lists_applies_and_refuses(project: Project) -> None:
-    assert glcic(project, "preset").split() == ["celeba", "celeba-small", "default"]
+    table = glcic(project, "preset").splitlines()
+    assert [line.split()[0] for line in table[1:]] == preset_names(ROOT / "presets")
+    paper = next(line for line in table if line.startswith("paper "))
+    assert "6,072,131 / 12.7" in paper
+    assert "39,557,121 / " in paper
     assert "download.source: synthetic → celeba" in glcic(project, "preset", "celeba-small")
     assert "preset: celeba-small" in (project.folder / "params.yaml").read_text()
     printed = glcic(project, "preset", "nonsense", expect=1)

@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import Project
+from conftest import ABOUT, Project
 from scipy.ndimage import correlate1d
 
 from glcic.completion import Completer
 from glcic.data.faces import Faces
 from glcic.errors import UserError
 from glcic.evaluation.baselines import inpaint, mean_fill
-from glcic.evaluation.evaluate import evaluate, masks_of, means
+from glcic.evaluation.evaluate import evaluate, means
 from glcic.evaluation.metrics import l1, l1_hole, psnr, ssim
+from glcic.masks import box_masks
 from glcic.networks import CompletionNetwork
 from glcic.training.weights import load_weights, save_weights
 
@@ -62,7 +63,7 @@ def test_ssim_is_wangs() -> None:
 @pytest.mark.parametrize("method", ["mean_fill", "telea", "navier_stokes"])
 def test_baselines_change_the_hole_only(method: str) -> None:
     images = noise(3, 3, 16, 16)
-    masks = masks_of(np.array([[4, 5, 6, 7], [0, 0, 3, 3], [13, 2, 3, 9]]), 16)
+    masks = box_masks(np.array([[4, 5, 6, 7], [0, 0, 3, 3], [13, 2, 3, 9]]), 16)
     completed = mean_fill(images, masks, [0.2, 0.4, 0.6]) if method == "mean_fill" else inpaint(images, masks, method)
     assert completed.dtype == np.uint8
     hole = np.broadcast_to(masks == 1, images.shape)
@@ -74,7 +75,7 @@ def test_baselines_change_the_hole_only(method: str) -> None:
 
 def test_classical_methods_continue_a_flat_colour() -> None:
     images = np.full((1, 3, 16, 16), 120, dtype=np.uint8)
-    masks = masks_of(np.array([[4, 4, 8, 8]]), 16)
+    masks = box_masks(np.array([[4, 4, 8, 8]]), 16)
     spoilt = np.where(masks == 1, np.uint8(0), images)
     for method in ("telea", "navier_stokes"):
         assert np.abs(inpaint(spoilt, masks, method).astype(int) - 120).max() <= 2
@@ -107,7 +108,7 @@ def test_means_are_over_finite_scores() -> None:
 def weights(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "weights.safetensors"
-    about = {"completion": {"width": 0.0625}, "mean_pixel": [0.1, 0.5, 0.9], "size": 16}
+    about = {**ABOUT, "mean_pixel": [0.1, 0.5, 0.9]}
     save_weights(path, CompletionNetwork(0.0625).state_dict(), about)
     return path
 
@@ -124,7 +125,7 @@ def test_completer_changes_the_hole_only_at_any_size(weights: Path, height: int,
 
 
 def test_a_completion_depends_on_nothing_but_its_image_and_mask(weights: Path) -> None:
-    images, masks = noise(5, 3, 16, 16), masks_of(np.tile([[3, 4, 8, 7]], (5, 1)), 16)
+    images, masks = noise(5, 3, 16, 16), box_masks(np.tile([[3, 4, 8, 7]], (5, 1)), 16)
     completer = Completer(weights)
     together = completer(images, masks, batch=4)
     assert np.array_equal(together[4:], completer(images[4:], masks[4:], batch=4))

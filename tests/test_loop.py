@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from glcic.data.batches import TrainingBatches, validation_batches
 from glcic.data.faces import Faces
 from glcic.errors import UserError
 from glcic.networks import CompletionNetwork, ContextDiscriminator
-from glcic.params import Adadelta, Params
+from glcic.params import Adadelta, Params, TrainJoint
 from glcic.training import loop
 from glcic.training.curve import Point
 from glcic.training.loop import Observer, Progress, train
@@ -25,7 +26,14 @@ from glcic.training.scratch import Scratch, fingerprint
 from glcic.training.stop import Interrupted
 from glcic.training.train_joint import TrainJointPhase
 
-PARAMS = Params.model_validate(merge(default_tree(), TINY))
+
+def params(**joint: Any) -> Params:
+    return Params.model_validate(merge(merge(default_tree(), TINY), {"train_joint": joint}))
+
+
+PARAMS = params()
+# Everything that a step carries to the next one, beside networks and optimisers.
+STATEFUL = {"ema": 0.5, "skip_above": 0.4925, "clip": 0.1, "accumulate": 2}
 
 
 class Silent(Observer):
@@ -39,7 +47,7 @@ class Silent(Observer):
     def start(self, step: int, curve: Sequence[Point]) -> None:
         self.started_at = step
 
-    def validated(self, step: int, curve: Sequence[Point]) -> None:
+    def validated(self, step: int, curve: Sequence[Point], rate: float) -> None:
         if step == self.kill_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -47,15 +55,15 @@ class Silent(Observer):
         self.was_interrupted = True
 
 
-def run(cropped: Project, scratch: Scratch, observer: Silent) -> tuple[TrainJointPhase, Progress]:
+def run(
+    cropped: Project, scratch: Scratch, observer: Silent, section: TrainJoint = PARAMS.train_joint
+) -> tuple[TrainJointPhase, Progress]:
     """Train the joint phase, the one with most state, for its 6 steps."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    section = PARAMS.train_joint
     fabric = Fabric(accelerator="cpu", devices=1)
-    phase = TrainJointPhase(
-        fabric, CompletionNetwork(0.0625), ContextDiscriminator(16, 8, 3, 2, 0.0625), section, [0.5] * 3
-    )
+    C, D = CompletionNetwork(0.0625), ContextDiscriminator(16, 8, 3, 2, 0.0625)
+    phase = TrainJointPhase(fabric, C, D, section, PARAMS.adversarial, PARAMS.input, [0.5] * 3)
     folder = cropped.folder / "data" / "faces"
     batches = TrainingBatches(
         Faces(folder, "train"),
@@ -73,24 +81,33 @@ def run(cropped: Project, scratch: Scratch, observer: Silent) -> tuple[TrainJoin
 
 
 def weights(phase: TrainJointPhase) -> dict[str, Tensor]:
-    return {f"{n}.{k}": v.clone() for n, network in phase.networks.items() for k, v in network.state_dict().items()}
+    """Networks, moving averages and memory of a phase."""
+    modules = {**phase.networks, **{f"average of {name}": average for name, average in phase.averages.items()}}
+    tensors = {f"{n}.{k}": v.clone() for n, module in modules.items() for k, v in module.state_dict().items()}
+    return tensors | phase.memory
 
 
-@pytest.mark.parametrize("kill_at", [2, 4])
-def test_resuming_is_bit_identical(cropped: Project, tmp_path: Path, kill_at: int) -> None:
-    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Silent())
+@pytest.mark.parametrize(("kill_at", "changes"), [(2, {}), (4, {}), (2, STATEFUL), (4, STATEFUL)])
+def test_resuming_is_bit_identical(cropped: Project, tmp_path: Path, kill_at: int, changes: dict[str, Any]) -> None:
+    """Also of what a moving average, skipped steps and batches in parts carry from step to step."""
+    section = params(**changes).train_joint
+    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Silent(), section)
     expected = weights(phase)
+    if changes:
+        assert len(set(phase.memory["accuracies"].tolist())) > 1  # there is something to lose
+        assert 0 < sum(point["skipped"] for point in whole.curve) < len(whole.curve)
 
     scratch, observer = Scratch(tmp_path / "cut", "train_joint", "f" * 64), Silent(kill_at)
     with pytest.raises(Interrupted, match=f"step {kill_at} of 6"):
-        run(cropped, scratch, observer)
+        run(cropped, scratch, observer, section)
     assert observer.was_interrupted
     observer = Silent()
-    phase, resumed = run(cropped, scratch, observer)
+    phase, resumed = run(cropped, scratch, observer, section)
     assert observer.started_at == kill_at
     assert resumed.curve == whole.curve
     assert [point["step"] for point in resumed.curve] == [2, 4, 6]
     actual = weights(phase)
+    assert actual.keys() == expected.keys()
     assert all(torch.equal(actual[name], expected[name]) for name in expected)
     for name, best in whole.best["completion"].items():
         assert torch.equal(best, resumed.best["completion"][name])
@@ -105,13 +122,19 @@ def test_finished_training_is_found_finished(cropped: Project, tmp_path: Path) -
     assert all(torch.equal(a, b) for a, b in zip(weights(phase).values(), weights(again).values(), strict=True))
 
 
+@pytest.mark.parametrize("changes", [{}, STATEFUL], ids=["plain", "stateful"])
 def test_trial_steps_of_the_estimate_are_undone(
-    cropped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cropped: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
 ) -> None:
-    phase, _ = run(cropped, Scratch(tmp_path / "a", "train_joint", "f" * 64), Silent())
+    section = params(**changes).train_joint
+    phase, _ = run(cropped, Scratch(tmp_path / "a", "train_joint", "f" * 64), Silent(), section)
     assert "about 0.0 minutes" in capsys.readouterr().out
     monkeypatch.setattr(loop, "_announce", lambda *arguments: None)
-    untried, _ = run(cropped, Scratch(tmp_path / "b", "train_joint", "f" * 64), Silent())
+    untried, _ = run(cropped, Scratch(tmp_path / "b", "train_joint", "f" * 64), Silent(), section)
     assert all(torch.equal(a, b) for a, b in zip(weights(phase).values(), weights(untried).values(), strict=True))
 
 
@@ -129,7 +152,7 @@ def test_no_room_for_checkpoints_stops_before_training(
 def test_divergence_is_an_error_that_says_so(cropped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = TrainJointPhase.step
     monkeypatch.setattr(
-        TrainJointPhase, "step", lambda self, batch: {k: v * float("nan") for k, v in original(self, batch).items()}
+        TrainJointPhase, "step", lambda self, parts: {k: v * float("nan") for k, v in original(self, parts).items()}
     )
     with pytest.raises(UserError, match=r"diverged before step 2.*learning rate"):
         run(cropped, Scratch(tmp_path, "train_joint", "f" * 64), Silent())

@@ -80,7 +80,8 @@ _stage.run("{stage}", stage.main)
 
 def test_two_processes_train_as_one(project: Project) -> None:
     """Two CPU processes stand in for two GPUs; each sees its slice, and both end with the same weights."""
-    project.set({"runtime": {"devices": 2}})
+    balanced = {"weight": None, "balance": 0.5}  # α must be the same in both
+    project.set({"runtime": {"devices": 2}, "train_joint": {"adversarial": balanced}})
     for stage in ("pretrain_generator", "pretrain_discriminators", "train_joint"):
         script = project.folder / f"{stage}.py"
         script.write_text(SPEAKING_RANKS.format(stage=stage))

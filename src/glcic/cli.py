@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from glcic.errors import UserError
-from glcic.presets import apply_preset, preset_names
+from glcic.presets import apply_preset
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PRESETS = Path("presets")
@@ -19,9 +19,11 @@ def preset(
     name: Annotated[str, typer.Argument(help="a file of presets/, without .yaml; none: list them")] = "",
     params: Annotated[Path, typer.Option(help="the file to write")] = Path("params.yaml"),
 ) -> None:
-    """Write params.yaml from the defaults and a preset, and show what changed."""
+    """Write params.yaml from the defaults and a preset, and show what changed; without a name, list the presets."""
     if not name:
-        typer.echo("\n".join(preset_names(PRESETS)))
+        from glcic.catalogue import preset_table  # imports torch, which takes seconds
+
+        typer.echo(preset_table(PRESETS))
         return
     for dotted, before, after in apply_preset(name, PRESETS, params):
         typer.echo(f"{dotted}: {before} → {after}")

@@ -1,18 +1,22 @@
 """A trained completion network as a function: image + mask → completed image."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter, ValidationError
 from torch.nn.functional import pad
 
 from glcic.errors import UserError
-from glcic.masks import composite, fill_hole
-from glcic.networks import CompletionNetwork
-from glcic.params import STRIDE
+from glcic.inputs import Preparation
+from glcic.masks import composite
+from glcic.networks.build import completion_network
+from glcic.params import Glcic, Input, UNetParams
 from glcic.training.weights import load_weights
+
+COMPLETION: TypeAdapter[Glcic | UNetParams] = TypeAdapter(Annotated[Glcic | UNetParams, Field(discriminator="name")])
 
 
 class Completer:
@@ -20,8 +24,9 @@ class Completer:
 
     Attributes:
         network: in eval mode.
-        mean_pixel: (3,), in [0, 1]: the fill the network was trained with.
+        prepare: fill, context border and range that the network was trained with.
         size: side of the images it was trained on, in pixels.
+        steps: updates the stage that wrote the weights gave it; 0: they are as random as at the start.
     """
 
     def __init__(self, weights: Path) -> None:
@@ -32,13 +37,14 @@ class Completer:
         """
         state, about = load_weights(weights)
         try:
-            self.network = CompletionNetwork(about["completion"]["width"])
+            seen = Input.model_validate(about["input"])
+            self.network = completion_network(COMPLETION.validate_python(about["completion"]), seen)
             self.network.load_state_dict(state)
-            mean_pixel: Sequence[float] = about["mean_pixel"]
+            self.prepare = Preparation(seen, torch.tensor(about["mean_pixel"]))
             self.size: int = about["size"]
-        except (KeyError, RuntimeError):
+            self.steps: int = about["step"]
+        except (KeyError, RuntimeError, ValidationError):
             raise UserError(f"{weights}: not the weights of a completion network; name another file") from None
-        self.mean_pixel = torch.tensor(mean_pixel)
         self.network.eval().to(memory_format=torch.channels_last)
 
     def __call__(self, images: NDArray[np.uint8], masks: NDArray[np.uint8], batch: int = 1) -> NDArray[np.uint8]:
@@ -67,10 +73,10 @@ class Completer:
 
     def _complete(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         height, width = image.shape[2:]
-        margin = (0, -width % STRIDE, 0, -height % STRIDE)
-        filled = pad(fill_hole(image, mask, self.mean_pixel), margin, mode="replicate")
+        stride = self.network.stride
+        margin = (0, -width % stride, 0, -height % stride)
+        holed = self.prepare.holed(image, mask)
+        filled = pad(holed.filled, margin, mode="replicate").contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            output = self.network(filled.contiguous(memory_format=torch.channels_last), pad(mask, margin))[
-                ..., :height, :width
-            ]
-        return (composite(output, image, mask) * 255).round().byte()
+            output = self.network(filled, pad(holed.dilated, margin))[..., :height, :width]
+        return (composite(self.prepare.to_unit(output), image, mask) * 255).round().clamp(0, 255).byte()

@@ -1,11 +1,12 @@
 """Holes: where an image has to be completed. A mask is 1 in the hole and 0 elsewhere, everywhere in this project."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 Boxes = NDArray[np.int64]  # (N, 4): top, left, height, width, in pixels
+Masks = NDArray[np.uint8]  # (N, 1, S, S), 1 in the hole
 
 
 def random_boxes(rng: np.random.Generator, n: int, size: int, sides: tuple[int, int], border: int) -> Boxes:
@@ -56,24 +57,29 @@ def draw_mask_set(name: str, seed: int, n: int, size: int) -> Boxes:
     return mmagic_boxes(np.random.default_rng([seed, *b"box"]), n, size)
 
 
-def box_masks(boxes: Tensor, size: int) -> Tensor:
-    """Masks of boxes (N, 4): (N, 1, S, S) float, 1 in the hole."""
-    place = torch.arange(size, device=boxes.device)
-    top, left, height, width = (boxes[:, k, None] for k in range(4))
+def box_masks(boxes: Boxes, size: int) -> Masks:
+    """Masks of boxes (N, 4): (N, 1, S, S), 1 in the hole."""
+    place = np.arange(size)
+    top, left, height, width = boxes.T[:, :, None]
     rows = (place >= top) & (place < top + height)  # (N, S)
     columns = (place >= left) & (place < left + width)
-    return (rows[:, None, :, None] & columns[:, None, None, :]).float()
+    return (rows[:, None, :, None] & columns[:, None, None, :]).astype(np.uint8)
 
 
-def fill_hole(image: Tensor, mask: Tensor, fill: Tensor) -> Tensor:
-    """Overwrite the hole, so that the network can't see what was there.
+def bounding_boxes(masks: Masks) -> Boxes:
+    """The smallest box around the whole hole of each mask (N, 1, S, S): (N, 4). No mask may be empty."""
+    corner, extent = [], []
+    for axis in (3, 2):  # the hole's rows, then its columns
+        hit = masks.max(axis=(1, axis))  # (N, S)
+        first, last = hit.argmax(axis=1), hit.shape[1] - 1 - hit[:, ::-1].argmax(axis=1)
+        corner.append(first)
+        extent.append(last - first + 1)
+    return np.stack([*corner, *extent], axis=1)
 
-    Args:
-        image: (N, 3, H, W), in [0, 1].
-        mask: (N, 1, H, W).
-        fill: (3,) or anything that broadcasts to the image, in [0, 1]: the training split's mean pixel.
-    """
-    return image * (1 - mask) + fill.view(-1, 3, 1, 1) * mask
+
+def dilate(mask: Tensor, pixels: int) -> Tensor:
+    """The hole grown by `pixels` to every side, corners square: (N, 1, H, W), as the mask."""
+    return max_pool2d(mask, 2 * pixels + 1, stride=1, padding=pixels) if pixels else mask
 
 
 def composite(output: Tensor, image: Tensor, mask: Tensor) -> Tensor:

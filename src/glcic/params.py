@@ -10,12 +10,15 @@ from ruamel.yaml import YAML, YAMLError
 
 from glcic.errors import UserError
 
-STRIDE = 4  # of the completion network, which halves the side twice: sides must be divisible by it
+STRIDE = {"glcic": 4, "unet_attention": 8}  # completion networks halve the side two or three times
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0)]
 S = TypeVar("S", bound="Section")
+
+# Sections whose `name` decides which other parameters they have.
+CHOICES = ("completion", "discriminator", "holes", "optimiser", "generator_optimiser", "discriminator_optimiser")
 
 
 class Section(BaseModel):
@@ -81,46 +84,161 @@ class Download(Section):
 
 
 class Crop(Section):
-    size: Annotated[int, Field(ge=16, le=1024, multiple_of=STRIDE)]
+    size: Annotated[int, Field(ge=16, le=1024, multiple_of=4)]
     square: Annotated[int, Field(ge=16)] | None
     max_refused: Share
 
 
-class CompletionParams(Section):
+Normalisation = Literal["none", "batch", "instance"]
+Activation = Literal["relu", "leaky_relu"]
+Convolution = Literal["plain", "gated"]
+Output = Literal["sigmoid", "tanh", "clamp"]
+Labels = Literal["fused", "per_branch"]
+
+
+class Glcic(Section):
+    """The paper's completion network and its variants."""
+
+    name: Literal["glcic"]
     width: Rate
+    normalisation: Normalisation
+    activation: Activation
+    convolution: Convolution
+    output: Output
 
 
-class DiscriminatorParams(Section):
+class UNetParams(Section):
+    """The U-Net with self-attention; its output is tanh."""
+
+    name: Literal["unet_attention"]
+    channels: Annotated[int, Field(ge=8, multiple_of=8)]
+
+
+class Context(Section):
+    """The paper's global and local discriminator and its variants."""
+
+    name: Literal["context"]
     width: Rate
     local_window: Annotated[int, Field(ge=8)]
     global_convolutions: Annotated[int, Field(ge=1, le=6)]
     local_convolutions: Annotated[int, Field(ge=1, le=6)]
+    activation: Activation
+    labels: Labels
+    spectral_norm: bool
+    mask_channel: bool
+
+
+class PatchGAN(Section):
+    name: Literal["patchgan"]
+    channels: Count
+    spectral_norm: bool
+    mask_channel: bool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_window(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "local_window" in values:
+            raise ValueError("local_window: patchgan judges every patch of the whole image; remove it")
+        return values
 
 
 class Networks(Section):
-    completion: CompletionParams
-    discriminator: DiscriminatorParams
+    completion: Annotated[Glcic | UNetParams, Field(discriminator="name")]
+    discriminator: Annotated[Context | PatchGAN, Field(discriminator="name")]
 
 
-class Holes(Section):
-    sides: Annotated[list[Count], Field(min_length=2, max_length=2)]
+Fill = Literal["mean", "mid_grey", "surroundings"] | Share
+
+
+class Input(Section):
+    """How an image with a hole is put before the networks: range `unit` is [0, 1], `symmetric` is [-1, 1]."""
+
+    range: Literal["unit", "symmetric"]
+    fill: Fill
+    context: Annotated[int, Field(ge=0)]
+
+
+def _ordered(bounds: list[Any], name: str) -> None:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"{name} must be [smallest, largest], not {bounds}")
+
+
+Two = Field(min_length=2, max_length=2)
+
+
+class BoxHoles(Section):
+    """Rectangles of random sides at random places."""
+
+    name: Literal["box"]
+    sides: Annotated[list[Count], Two]
     border: Annotated[int, Field(ge=0)]
+    number: Annotated[list[Count], Two]
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.sides[0] > self.sides[1]:
-            raise ValueError(f"sides must be [smallest, largest], not {self.sides}")
+    def _bounds(self) -> Self:
+        _ordered(self.sides, "sides")
+        _ordered(self.number, "number")
         return self
+
+
+class CenterHole(Section):
+    """A square in the middle."""
+
+    name: Literal["center"]
+    side: Count
+
+
+class StrokeHoles(Section):
+    """Free-form brush strokes that cover a share of the image."""
+
+    name: Literal["strokes"]
+    ratio: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Two]
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        _ordered(self.ratio, "ratio")
+        return self
+
+
+class FileHoles(Section):
+    """Masks from image files, white where the hole is."""
+
+    name: Literal["files"]
+    folder: Annotated[str, Field(min_length=1)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+Holes = BoxHoles | CenterHole | StrokeHoles | FileHoles
 
 
 class Augmentation(Section):
     flip: Share
+    crop: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Two]
+    brightness: Share
+    contrast: Share
+    saturation: Share
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        _ordered(self.crop, "crop")
+        return self
+
+
+Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Two]
 
 
 class Adam(Section):
     name: Literal["adam"]
     learning_rate: Rate
-    betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+    betas: Betas
+
+
+class AdamW(Section):
+    name: Literal["adamw"]
+    learning_rate: Rate
+    betas: Betas
+    weight_decay: Annotated[float, Field(ge=0)]
 
 
 class Adadelta(Section):
@@ -129,24 +247,45 @@ class Adadelta(Section):
     rho: Annotated[float, Field(gt=0, lt=1)]
 
 
-Optimiser = Annotated[Adam | Adadelta, Field(discriminator="name")]
+Optimiser = Annotated[Adam | AdamW | Adadelta, Field(discriminator="name")]
 Schedule = Literal["constant", "linear", "cosine"]
-Reconstruction = Literal["mse", "l1"]
 
 
 class Training(Section):
     """What the three training stages have in common."""
 
-    steps: Count
+    steps: Annotated[int, Field(ge=0)]
     batch: Count
+    accumulate: Count
+    clip: Rate | None
     precision: Literal["32-true", "bf16-mixed"]
     schedule: Schedule
     validate_every: Count
     checkpoint_every: Count
 
 
+class Reconstruction(Section):
+    """The generator's losses that compare the output with the ground truth."""
+
+    error: Literal["mse", "l1"]
+    region: Literal["hole", "dilated", "whole"]
+    weight: Annotated[float, Field(ge=0)]
+    edges: Annotated[float, Field(ge=0)]
+    ssim: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Self:
+        if self.weight == self.edges == self.ssim == 0:
+            raise ValueError("weight, edges and ssim are all 0: nothing would be learnt")
+        return self
+
+
+Ema = Annotated[float, Field(gt=0, lt=1)] | None
+
+
 class PretrainGenerator(Training):
     reconstruction: Reconstruction
+    ema: Ema
     optimiser: Optimiser
 
 
@@ -154,13 +293,41 @@ class PretrainDiscriminators(Training):
     optimiser: Optimiser
 
 
+AdversarialLoss = Literal["bce", "hinge", "least_squares"]
+
+
 class Adversarial(Section):
-    weight: Annotated[float, Field(ge=0)]
+    """How discriminators are trained, alone and jointly."""
+
+    loss: AdversarialLoss
+    real_label: Annotated[float, Field(gt=0.5, le=1)]
+    r1: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _label_has_a_meaning(self) -> Self:
+        if self.loss == "hinge" and self.real_label != 1:
+            raise ValueError(f"real_label: hinge has no label to smooth; set it to 1.0, not {self.real_label}")
+        return self
+
+
+class AdversarialWeight(Section):
+    """α: fixed, or from the gradients' norms."""
+
+    weight: Annotated[float, Field(ge=0)] | None
+    balance: Rate | None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.weight is None) == (self.balance is None):
+            raise ValueError("weight and balance: give one of them, and null for the other")
+        return self
 
 
 class TrainJoint(Training):
     reconstruction: Reconstruction
-    adversarial: Adversarial
+    adversarial: AdversarialWeight
+    ema: Ema
+    skip_above: Annotated[float, Field(gt=0, le=1)] | None
     generator_optimiser: Optimiser
     discriminator_optimiser: Optimiser
 
@@ -193,9 +360,11 @@ class Params(Section):
     tracking: Tracking
     download: Download
     crop: Crop
+    input: Input
     networks: Networks
-    holes: Holes
+    holes: Annotated[Holes, Field(discriminator="name")]
     augmentation: Augmentation
+    adversarial: Adversarial
     validation: Validation
     pretrain_generator: PretrainGenerator
     pretrain_discriminators: PretrainDiscriminators
@@ -203,35 +372,90 @@ class Params(Section):
     evaluate: Evaluate
 
     @model_validator(mode="after")
-    def _sections_agree(self) -> Self:
-        size, window = self.crop.size, self.networks.discriminator.local_window
-        largest, border = self.holes.sides[1], self.holes.border
-        if largest + 2 * border > size:
+    def _crop_fits(self) -> Self:
+        size, stride = self.crop.size, STRIDE[self.networks.completion.name]
+        if size % stride:
             raise ValueError(
-                f"holes.sides and holes.border: a hole of {largest} px with a border of {border} px does not fit "
-                f"crop.size = {size}"
+                f"crop.size: {size} is not divisible by {stride}, the stride of networks.completion.name = "
+                f"{self.networks.completion.name}"
             )
-        if largest > window:
-            raise ValueError(
-                f"holes.sides: a hole of {largest} px is larger than networks.discriminator.local_window = {window}"
-            )
-        if window > size:
-            raise ValueError(f"networks.discriminator.local_window: {window} px is larger than crop.size = {size}")
         if self.crop.square is not None and self.crop.square < size:
             raise ValueError(f"crop.square: {self.crop.square} px would be enlarged to crop.size = {size}")
+        return self
+
+    @model_validator(mode="after")
+    def _holes_fit(self) -> Self:
+        size, holes, discriminator = self.crop.size, self.holes, self.networks.discriminator
+        if isinstance(discriminator, Context) and discriminator.local_window > size:
+            raise ValueError(
+                f"networks.discriminator.local_window: {discriminator.local_window} px is larger than "
+                f"crop.size = {size}"
+            )
+        if isinstance(holes, BoxHoles):
+            name, largest, border = "holes.sides", holes.sides[1], holes.border
+        elif isinstance(holes, CenterHole):
+            name, largest, border = "holes.side", holes.side, 0
+        else:
+            return self  # strokes and files may be of any extent
+        if largest + 2 * border > size:
+            raise ValueError(
+                f"{name} and holes.border: a hole of {largest} px with a border of {border} px does not fit "
+                f"crop.size = {size}"
+            )
+        if isinstance(discriminator, Context) and largest > discriminator.local_window:
+            raise ValueError(
+                f"{name}: a hole of {largest} px is larger than networks.discriminator.local_window = "
+                f"{discriminator.local_window}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _output_fits_range(self) -> Self:
+        completion = self.networks.completion
+        output = completion.output if isinstance(completion, Glcic) else "tanh"
+        wanted = {"sigmoid": "unit", "tanh": "symmetric"}.get(output)
+        if wanted is not None and wanted != self.input.range:
+            raise ValueError(
+                f"input.range: the completion network ends in {output}, but losses and discriminators would take its "
+                f"values for {self.input.range}; set input.range: {wanted}, or change networks.completion"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _region_exists(self) -> Self:
+        for name in ("pretrain_generator", "train_joint"):
+            if getattr(self, name).reconstruction.region == "dilated" and self.input.context == 0:
+                raise ValueError(f"{name}.reconstruction.region: dilated is the hole unless input.context is above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_can_be_split(self) -> Self:
         for name in ("pretrain_generator", "pretrain_discriminators", "train_joint"):
             training: Training = getattr(self, name)
-            if training.batch % self.runtime.devices:
+            parts = self.runtime.devices * training.accumulate
+            if training.batch % parts:
                 raise ValueError(
-                    f"{name}.batch: {training.batch} is not divisible by runtime.devices = {self.runtime.devices}"
+                    f"{name}.batch: {training.batch} is not divisible by runtime.devices = {self.runtime.devices} "
+                    f"times {name}.accumulate = {training.accumulate}"
                 )
-            if training.batch // self.runtime.devices < 2:
-                raise ValueError(f"{name}.batch: batch norm needs at least 2 images for each of runtime.devices")
+            if training.batch // parts < 2:
+                raise ValueError(
+                    f"{name}.batch: batch norm needs at least 2 images for each of runtime.devices and "
+                    f"{name}.accumulate"
+                )
             if self.download.source == "synthetic" and training.batch > self.download.synthetic.train:
                 raise ValueError(
                     f"{name}.batch: {training.batch} is more than the {self.download.synthetic.train} images of "
                     "download.synthetic.train"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _phases_make_sense(self) -> Self:
+        if self.adversarial.r1 > 0 and self.runtime.compile:
+            raise ValueError("adversarial.r1: needs gradients of gradients, which runtime.compile does not give")
+        if self.train_joint.steps == 0:
+            raise ValueError("train_joint.steps: 0, but its network is what the pipeline delivers; give it 1 or more")
         return self
 
 
@@ -265,12 +489,20 @@ def validate(tree: Any, path: Path) -> Params:
 
 
 def _describe(fault: Any) -> str:
-    field = ".".join(str(part) for part in fault["loc"] if part not in ("adam", "adadelta"))
+    parts = [
+        part for part in fault["loc"] if not str(part).startswith(("literal[", "constrained-"))
+    ]  # kinds of a union
+    tagged = [i for i, part in enumerate(parts) if part in CHOICES and i + 1 < len(parts)]
+    field = ".".join(str(part) for i, part in enumerate(parts) if i - 1 not in tagged)
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         return f"{field}: there is no such parameter; correct its name or remove it"
     if fault["type"] == "missing":
         return f"{field}: is missing; presets/default.yaml has every parameter"
+    if fault["type"] == "union_tag_invalid":
+        return f"{field}.name: there is no {fault['ctx']['tag']!r}; it is one of {fault['ctx']['expected_tags']}"
+    if fault["type"] == "union_tag_not_found":
+        return f"{field}.name: is missing; presets/default.yaml has every parameter"
     if fault["type"] == "value_error":
         return f"{field}: {message}" if field else message
     return f"{field or 'the file'}: {message[0].lower()}{message[1:]}, not {fault['input']!r}"

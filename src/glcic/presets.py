@@ -1,16 +1,16 @@
 """Presets: overlays on the default parameters, applied to params.yaml with its comments kept."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ruamel.yaml import YAML, YAMLError
-from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from glcic.errors import UserError
 from glcic.files import atomic
-from glcic.params import validate
+from glcic.params import Params, validate
 
 KEPT = ("runtime", "tracking")  # they belong to the machine, not to the method
 Change = tuple[str, Any, Any]  # dotted name, value before, value after
@@ -19,6 +19,20 @@ Change = tuple[str, Any, Any]  # dotted name, value before, value after
 def preset_names(folder: Path) -> list[str]:
     """Names of all presets in the folder."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def first_line(name: str, folder: Path) -> str:
+    """What a preset is, from the first comment of its file."""
+    return _overlay_path(name, folder).read_text().splitlines()[0].removeprefix("#").strip()
+
+
+def preset_params(name: str, folder: Path) -> Params:
+    """The parameters of a preset, with the defaults' runtime and tracking."""
+    path = _overlay_path(name, folder)
+    tree = _read(YAML(typ="safe"), folder / "default.yaml")
+    if name != "default":
+        _overlay(tree, _read(YAML(typ="safe"), path), path)
+    return validate(tree, path)
 
 
 def apply_preset(name: str, folder: Path, params: Path) -> list[Change]:
@@ -31,17 +45,38 @@ def apply_preset(name: str, folder: Path, params: Path) -> list[Change]:
         UserError: there is no such preset, it names a parameter that does not exist, or the result is invalid;
             the file stays as it was.
     """
-    overlay_path = folder / f"{name}.yaml"
-    if not overlay_path.exists():
-        known = ", ".join(preset_names(folder)) or "none here: run from the project's root"
-        raise UserError(f"preset {name}: no {overlay_path}; there are {known}")
+    overlay_path = _overlay_path(name, folder)
+    overlay = _read(YAML(typ="safe"), overlay_path)
+    overlays = [(overlay_path, {"preset": name, **overlay})] if name != "default" else []
+    return write_params(preset_tree(folder, overlays, params), params)
+
+
+def preset_tree(folder: Path, overlays: Iterable[tuple[Path, Mapping[str, Any]]], params: Path) -> CommentedMap:
+    """The defaults with overlays laid over them in turn, comments kept, and runtime and tracking of `params`.
+
+    Args:
+        overlays: each with the file it comes from, which is named in errors.
+
+    Raises:
+        UserError: an overlay names a parameter that does not exist.
+    """
     yaml = _commented_yaml()
     tree = _read(yaml, folder / "default.yaml")
-    overlay = _read(YAML(typ="safe"), overlay_path)
+    for path, overlay in overlays:
+        _overlay(tree, overlay, path)
     before = _read(yaml, params) if params.exists() else {}
-    if name != "default":
-        _overlay(tree, {"preset": name, **overlay}, overlay_path)
     _overlay(tree, {section: before[section] for section in KEPT if section in before}, params)
+    return cast(CommentedMap, tree)
+
+
+def write_params(tree: CommentedMap, params: Path) -> list[Change]:
+    """Validate a parameter tree and write it; returns what changed.
+
+    Raises:
+        UserError: it is invalid; the file stays as it was.
+    """
+    yaml = _commented_yaml()
+    before = _read(yaml, params) if params.exists() else {}
     text = io.StringIO()
     yaml.dump(tree, text)
     plain = YAML(typ="safe").load(text.getvalue())
@@ -51,6 +86,14 @@ def apply_preset(name: str, folder: Path, params: Path) -> list[Change]:
     old, new = dict(_leaves(before)), dict(_leaves(plain))
     names = dict.fromkeys([*new, *old])
     return [(n, old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)]
+
+
+def _overlay_path(name: str, folder: Path) -> Path:
+    path = folder / f"{name}.yaml"
+    if not path.exists():
+        known = ", ".join(preset_names(folder)) or "none here: run from the project's root"
+        raise UserError(f"preset {name}: no {path}; there are {known}")
+    return path
 
 
 def _read(yaml: YAML, path: Path) -> Any:
@@ -65,11 +108,10 @@ def _read(yaml: YAML, path: Path) -> Any:
 
 def _overlay(tree: Any, overlay: Any, path: Path, prefix: str = "") -> None:
     for key, value in overlay.items():
-        if key not in tree:
-            # an optimiser's own parameters come and go with its name
-            if "optimiser" not in prefix:
-                raise UserError(f"{path}: {prefix}{key}: there is no such parameter; correct its name or remove it")
-        elif isinstance(value, dict) and "name" in value and value["name"] != tree[key].get("name"):
+        # What has a name (a network, the holes, an optimiser) has parameters that come and go with it.
+        if key not in tree and "name" not in tree:
+            raise UserError(f"{path}: {prefix}{key}: there is no such parameter; correct its name or remove it")
+        if isinstance(value, dict) and "name" in value and value["name"] != tree[key].get("name"):
             for gone in [k for k in tree[key] if k not in value]:
                 del tree[key][gone]
         if isinstance(value, dict) and isinstance(tree.get(key), dict):

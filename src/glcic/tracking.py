@@ -160,6 +160,29 @@ def complete_row(
     return f"MLflow: run {run.info.run_name} complete ({where or 'make ui'})"
 
 
+def recorded(root: Path, params: Mapping[str, Any], metrics: Iterable[str]) -> dict[str, float]:
+    """The last values of metrics in the newest row of these parameters; nothing is created.
+
+    Args:
+        root: as in `open_row`, like `params`.
+        metrics: their full names, `<stage>/<name>`.
+
+    Returns:
+        Those that the row has; none when there is no row, or tracking is off or has failed.
+    """
+    store = root / "mlflow.db"
+    if not params["tracking"]["enabled"] or not (os.environ.get("MLFLOW_TRACKING_URI") or store.is_file()):
+        return {}
+    try:
+        client, _ = _connect(root)
+        known = client.get_experiment_by_name(params["tracking"]["experiment"])
+        found = known and _rows(client, known.experiment_id, params)
+        return {name: found[0].data.metrics[name] for name in metrics if name in found[0].data.metrics} if found else {}
+    except Exception as error:  # see the module's docstring
+        _warn(error)
+        return {}
+
+
 class _MlflowRow(Row):
     """A row in MLflow, as far as one stage writes it."""
 
@@ -215,9 +238,7 @@ def _attach(
         client, artifacts = _connect(root)
         experiment = _experiment(client, params["tracking"]["experiment"], artifacts)
         mark = fingerprint(params)
-        found = client.search_runs(
-            [experiment], f"tags.`{FINGERPRINT}` = '{mark}'", max_results=1, order_by=["start_time DESC"]
-        )
+        found = _rows(client, experiment, params)
         if found and fits(found[0]):
             run = found[0]
         else:
@@ -226,6 +247,12 @@ def _attach(
             run = client.create_run(experiment, tags=tags, run_name=title)
         _log_params(client, run, params)
     return client, run
+
+
+def _rows(client: "MlflowClient", experiment: str, params: Mapping[str, Any]) -> Sequence["Run"]:
+    """The newest row of these parameters, if there is one."""
+    mark = f"tags.`{FINGERPRINT}` = '{fingerprint(params)}'"
+    return client.search_runs([experiment], mark, max_results=1, order_by=["start_time DESC"])
 
 
 def _connect(root: Path) -> tuple["MlflowClient", str | None]:

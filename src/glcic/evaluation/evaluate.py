@@ -5,21 +5,15 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from glcic.data.faces import Faces
 from glcic.evaluation.metrics import METRICS, score
-from glcic.masks import Boxes, box_masks, draw_mask_set
+from glcic.masks import box_masks, draw_mask_set
 
 Images = NDArray[np.uint8]
 Method = Callable[[Images, Images], Images]  # images (N, 3, S, S), masks (N, 1, S, S) → composites
-
-
-def masks_of(boxes: Boxes, size: int) -> Images:
-    """Masks of boxes (N, 4): uint8 (N, 1, S, S), 1 in the hole."""
-    return box_masks(torch.from_numpy(boxes), size).byte().numpy()
 
 
 def evaluate(faces: Faces, methods: Mapping[str, Method], mask_set: str, seed: int, batch: int) -> pd.DataFrame:
@@ -36,7 +30,7 @@ def evaluate(faces: Faces, methods: Mapping[str, Method], mask_set: str, seed: i
     with tqdm(total=len(faces), desc=f"evaluate {mask_set}", unit=" images", disable=None) as bar:
         for start in range(0, len(faces), batch):
             items = np.arange(start, min(start + batch, len(faces)))
-            truth, masks = faces.read(items), masks_of(boxes[items], faces.size)
+            truth, masks = faces.read(items), box_masks(boxes[items], faces.size)
             for name, method in methods.items():
                 completed = method(truth, masks)
                 scores[name] += [score(*triple) for triple in zip(completed, truth, masks, strict=True)]

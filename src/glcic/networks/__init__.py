@@ -1,11 +1,16 @@
-"""The networks of the paper: the completion network and the context discriminator."""
+"""The networks: two that complete images, two that judge them, and what they cost."""
 
 from glcic.networks.completion import CompletionNetwork
+from glcic.networks.cost import count_macs, count_parameters
 from glcic.networks.discriminator import ContextDiscriminator
+from glcic.networks.patchgan import PatchDiscriminator
+from glcic.networks.unet import UNetAttention
 
-__all__ = ["CompletionNetwork", "ContextDiscriminator", "count_parameters"]
-
-
-def count_parameters(network: "CompletionNetwork | ContextDiscriminator") -> int:
-    """Number of trainable scalars of a network."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+__all__ = [
+    "CompletionNetwork",
+    "ContextDiscriminator",
+    "PatchDiscriminator",
+    "UNetAttention",
+    "count_macs",
+    "count_parameters",
+]

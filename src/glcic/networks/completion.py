@@ -1,10 +1,13 @@
-"""The completion network (Iizuka, Simo-Serra, Ishikawa, SIGGRAPH 2017, table 1)."""
+"""The completion network (Iizuka, Simo-Serra, Ishikawa, SIGGRAPH 2017, table 1) and its variants."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from glcic.networks.layers import Gated, activation_layer, normalisation_layer, scaled
+from glcic.params import Activation, Convolution, Normalisation, Output
 
 
 class Layer(NamedTuple):
@@ -38,47 +41,77 @@ LAYERS = (
 )
 
 
-def scaled(channels: int, width: float) -> int:
-    """`channels` of the paper under the width multiplier, at least one."""
-    return max(1, round(channels * width))
-
-
 class CompletionNetwork(nn.Module):
-    """Fully convolutional: any (N, 3, H, W) with H and W divisible by 4.
+    """Fully convolutional: any (N, 3, H, W) with H and W divisible by `stride`.
+
+    The defaults are the paper's network with 6,072,131 parameters.
 
     Args:
-        width: multiplies every channel count; 1 is the paper's network with 6,072,131 parameters.
+        width: multiplies every channel count.
+        normalisation: after every convolution but the last.
+        activation: likewise; leaky ReLU has slope 0.2.
+        convolution: `gated` gives every convolution but the last a gate of its own.
+        output: what the last convolution goes through.
+        values: smallest and largest value of a `clamp` output.
     """
 
-    def __init__(self, width: float = 1.0) -> None:
+    stride = 4
+
+    def __init__(
+        self,
+        width: float = 1.0,
+        normalisation: Normalisation = "batch",
+        activation: Activation = "relu",
+        convolution: Convolution = "plain",
+        output: Output = "sigmoid",
+        values: tuple[float, float] = (0.0, 1.0),
+    ) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*_blocks(width))
+        self.layers = nn.Sequential(*_blocks(width, normalisation, activation, convolution))
+        self.output = output
+        self.values = values
 
     def forward(self, filled: Tensor, mask: Tensor) -> Tensor:
         """Complete images.
 
         Args:
-            filled: (N, 3, H, W), in [0, 1], the hole overwritten by the fill (the training split's mean pixel).
+            filled: (N, 3, H, W), the hole overwritten by the fill; the paper's is the training split's mean pixel.
             mask: (N, 1, H, W), 1 in the hole and 0 elsewhere.
 
         Returns:
-            (N, 3, H, W), in [0, 1]: the whole raw output; only its hole belongs into a composite.
+            (N, 3, H, W), the whole raw output, of which only the hole belongs into a composite; in [0, 1]
+            after sigmoid, in [-1, 1] after tanh, within `values` after clamp.
         """
-        logits = self.layers(torch.cat([filled, mask], dim=1))
-        return logits.float().sigmoid()  # in 32 bits: under mixed precision 8 bits of mantissa would band the output
+        x: Tensor = self.layers(torch.cat([filled, mask], dim=1))
+        x = x.float()  # in 32 bits: under mixed precision 8 bits of mantissa would band the output
+        match self.output:
+            case "sigmoid":
+                return x.sigmoid()
+            case "tanh":
+                return x.tanh()
+            case "clamp":
+                return x.clamp(*self.values)
 
 
-def _blocks(width: float) -> Iterator[nn.Module]:
+def _blocks(
+    width: float, normalisation: Normalisation, activation: Activation, convolution: Convolution
+) -> Iterator[nn.Module]:
     channels = 4  # red, green, blue, mask
     for layer in LAYERS:
         out = scaled(layer.channels, width)
-        padding = layer.dilation * (layer.kernel - 1) // 2
-        if layer.scale > 1:
-            yield nn.ConvTranspose2d(channels, out, layer.kernel, stride=2, padding=padding)
+        if convolution == "gated":
+            norm = normalisation_layer(normalisation, out)
+            yield Gated(_convolution(layer, channels, 2 * out), norm, activation_layer(activation))
         else:
-            stride = round(1 / layer.scale)
-            yield nn.Conv2d(channels, out, layer.kernel, stride, padding, layer.dilation)
-        yield nn.BatchNorm2d(out)
-        yield nn.ReLU(inplace=True)
+            yield _convolution(layer, channels, out)
+            yield normalisation_layer(normalisation, out)
+            yield activation_layer(activation, inplace=True)
         channels = out
     yield nn.Conv2d(channels, 3, kernel_size=3, padding=1)
+
+
+def _convolution(layer: Layer, channels: int, out: int) -> nn.Module:
+    padding = layer.dilation * (layer.kernel - 1) // 2
+    if layer.scale > 1:
+        return nn.ConvTranspose2d(channels, out, layer.kernel, stride=2, padding=padding)
+    return nn.Conv2d(channels, out, layer.kernel, round(1 / layer.scale), padding, layer.dilation)

@@ -1,11 +1,12 @@
-"""The context discriminator (Iizuka, Simo-Serra, Ishikawa, SIGGRAPH 2017, table 2)."""
+"""The context discriminator (Iizuka, Simo-Serra, Ishikawa, SIGGRAPH 2017, table 2) and its variants."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from glcic.networks.completion import scaled
+from glcic.networks.layers import activation_layer, normalise_spectra, scaled
+from glcic.params import Activation, Labels
 
 CHANNELS = (64, 128, 256, 512, 512, 512)
 FEATURES = 1024  # length of the vector each branch ends in
@@ -23,6 +24,10 @@ class ContextDiscriminator(nn.Module):
         global_convolutions, local_convolutions: depth of each branch; 6 and 5 in the paper at 256/128,
             5 and 5 in its CelebA form at 160/96.
         width: multiplies the channels and the length of the branch vectors.
+        activation: after every layer but the last; leaky ReLU has slope 0.2.
+        labels: `per_branch` lets each branch end in a logit of its own instead of fusing them.
+        spectral_norm: of every convolution and linear layer.
+        mask_channel: show both branches the mask as a fourth channel.
     """
 
     def __init__(
@@ -32,26 +37,46 @@ class ContextDiscriminator(nn.Module):
         global_convolutions: int = 6,
         local_convolutions: int = 5,
         width: float = 1.0,
+        activation: Activation = "relu",
+        labels: Labels = "fused",
+        spectral_norm: bool = False,
+        mask_channel: bool = False,
     ) -> None:
         super().__init__()
         self.local_window = local_window
-        self.global_branch = nn.Sequential(*_branch(size, global_convolutions, width))
-        self.local_branch = nn.Sequential(*_branch(local_window, local_convolutions, width))
-        self.fusion = nn.Linear(2 * scaled(FEATURES, width), 1)
+        self.labels = labels
+        self.mask_channel = mask_channel
+        channels, features = 3 + mask_channel, scaled(FEATURES, width)
+        self.global_branch = nn.Sequential(*_branch(channels, size, global_convolutions, width, activation))
+        self.local_branch = nn.Sequential(*_branch(channels, local_window, local_convolutions, width, activation))
+        self.activation = activation_layer(activation)
+        if labels == "fused":
+            self.fusion = nn.Linear(2 * features, 1)
+        else:
+            self.global_label = nn.Linear(features, 1)
+            self.local_label = nn.Linear(features, 1)
+        if spectral_norm:
+            normalise_spectra(self)
 
-    def forward(self, image: Tensor, corner: Tensor) -> Tensor:
+    def forward(self, image: Tensor, mask: Tensor, corner: Tensor) -> Tensor:
         """Judge images.
 
         Args:
-            image: (N, 3, S, S), in [0, 1]: real images or composites, never raw outputs.
+            image: (N, 3, S, S): real images or composites, never raw outputs.
+            mask: (N, 1, S, S), 1 in the hole; read only with `mask_channel`.
             corner: (N, 2), integer: top and left of each image's own local window, in pixels.
 
         Returns:
-            (N,) logits, positive for real.
+            (N, K) logits, positive for real: K is 1 when fused, else 2, the global and the local label.
         """
+        if self.mask_channel:
+            image = torch.cat([image, mask], dim=1)
         window = cut_windows(image, corner, self.local_window)
-        features = torch.cat([self.global_branch(image), self.local_branch(window)], dim=1)
-        return self.fusion(torch.relu(features)).squeeze(1)
+        vectors = self.activation(self.global_branch(image)), self.activation(self.local_branch(window))
+        if self.labels == "fused":
+            fused: Tensor = self.fusion(torch.cat(vectors, dim=1))
+            return fused
+        return torch.cat([self.global_label(vectors[0]), self.local_label(vectors[1])], dim=1)
 
 
 def cut_windows(image: Tensor, corner: Tensor, side: int) -> Tensor:
@@ -72,13 +97,12 @@ def cut_windows(image: Tensor, corner: Tensor, side: int) -> Tensor:
     return image[n, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _branch(side: int, convolutions: int, width: float) -> Iterator[nn.Module]:
-    channels = 3
+def _branch(channels: int, side: int, convolutions: int, width: float, activation: Activation) -> Iterator[nn.Module]:
     for paper in CHANNELS[:convolutions]:
         out = scaled(paper, width)
         yield nn.Conv2d(channels, out, kernel_size=5, stride=2, padding=2)
         yield nn.BatchNorm2d(out)
-        yield nn.ReLU(inplace=True)
+        yield activation_layer(activation, inplace=True)
         channels, side = out, -(-side // 2)
     yield nn.Flatten()
     yield nn.Linear(channels * side * side, scaled(FEATURES, width))

@@ -33,8 +33,8 @@ class Observer:
     def start(self, step: int, curve: Sequence[Point]) -> None:
         """Training begins at `step` (0 unless resumed) with the curve so far."""
 
-    def validated(self, step: int, curve: Sequence[Point]) -> None:
-        """The curve has a new point."""
+    def validated(self, step: int, curve: Sequence[Point], rate: float) -> None:
+        """The curve has a new point; `rate` is in images per second since training started or went on."""
 
     def interrupted(self) -> None:
         """Training stops before its end."""
@@ -103,6 +103,8 @@ def train(
     progress = _resume(phase, scratch)
     observer.start(progress.step, progress.curve)
     if progress.step == section.steps:
+        if not progress.curve:  # a skipped phase: its curve is one point
+            _validate(phase, validation, section, progress, 1.0, score)
         return progress
     remaining = range(progress.step, section.steps)
     with StopRequest(parent) as stop, _failures_told(observer):
@@ -122,7 +124,7 @@ def train(
             for optimiser in phase.optimisers.values():
                 set_learning_rate(optimiser, factor)
 
-            losses = phase.step(phase.images(batch))
+            losses = phase.step([phase.images(part) for part in batch.split(section.accumulate)])
 
             for name, loss in losses.items():
                 progress.sums[name] = progress.sums.get(name, torch.zeros_like(loss)) + loss
@@ -138,7 +140,7 @@ def train(
                 if fabric.global_rank == 0:
                     bar.write(_line(scratch.stage, progress.curve[-1], section, rate))
                     sys.stdout.flush()  # or a log file would show it only much later
-                observer.validated(progress.step, progress.curve)
+                observer.validated(progress.step, progress.curve, rate)
             stopping = stop.requested(fabric)
             if last or stopping or progress.step % section.checkpoint_every == 0:
                 _save(phase, progress, scratch)
@@ -191,7 +193,7 @@ def _validate(
         )
     if score is not None and point[score] > progress.best_score:
         progress.best_score = point[score]
-        progress.best = {name: copy.deepcopy(network.state_dict()) for name, network in phase.networks.items()}
+        progress.best = {name: copy.deepcopy(phase.kept(name).state_dict()) for name in phase.networks}
 
 
 def _state(phase: Phase, progress: Progress) -> dict[str, Any]:
@@ -199,6 +201,8 @@ def _state(phase: Phase, progress: Progress) -> dict[str, Any]:
         "progress": dict(vars(progress)),
         "networks": {name: network.state_dict() for name, network in phase.networks.items()},
         "optimisers": {name: optimiser.state_dict() for name, optimiser in phase.optimisers.items()},
+        "averages": {name: average.state_dict() for name, average in phase.averages.items()},
+        "memory": dict(phase.memory),
     }
 
 
@@ -207,6 +211,9 @@ def _load(phase: Phase, state: dict[str, Any]) -> None:
         network.load_state_dict(state["networks"][name])
     for name, optimiser in phase.optimisers.items():
         optimiser.load_state_dict(state["optimisers"][name])
+    for name, average in phase.averages.items():
+        average.load_state_dict(state["averages"][name])
+    phase.memory = dict(state["memory"])
 
 
 def _resume(phase: Phase, scratch: Scratch) -> Progress:
@@ -228,7 +235,7 @@ def _announce(phase: Phase, batches: TrainingBatches, section: Training, scratch
     seconds = []
     for _ in range(3):  # the first one also warms up
         started = time.monotonic()
-        for loss in phase.step(phase.images(batch)).values():
+        for loss in phase.step([phase.images(part) for part in batch.split(section.accumulate)]).values():
             loss.item()  # wait for the device
         seconds.append(time.monotonic() - started)
     after = _state(phase, Progress())

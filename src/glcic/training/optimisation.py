@@ -7,13 +7,16 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from glcic.params import Adam, Optimiser, Schedule
+from glcic.params import Adam, AdamW, Optimiser, Schedule
 
 
 def make_optimiser(parameters: Iterable[nn.Parameter], chosen: Optimiser) -> Optimizer:
-    """Adam or Adadelta, as the parameters say."""
+    """Adam, AdamW (whose weight decay is decoupled from the gradient) or Adadelta, as the parameters say."""
     if isinstance(chosen, Adam):
         return torch.optim.Adam(parameters, chosen.learning_rate, (chosen.betas[0], chosen.betas[1]))
+    if isinstance(chosen, AdamW):
+        betas = chosen.betas[0], chosen.betas[1]
+        return torch.optim.AdamW(parameters, chosen.learning_rate, betas, weight_decay=chosen.weight_decay)
     return torch.optim.Adadelta(parameters, chosen.learning_rate, chosen.rho)
 
 

@@ -7,10 +7,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from glcic.data.batches import Batch
-from glcic.losses import completed_loss, real_loss
-from glcic.params import PretrainDiscriminators
-from glcic.training.optimisation import make_optimiser
-from glcic.training.phase import Images, Phase, complete, discriminator_scores
+from glcic.losses import completed_loss, r1_penalty, real_loss
+from glcic.params import Adversarial, Input, PretrainDiscriminators
+from glcic.training.phase import Images, Phase, complete, discriminator_scores, gradient, is_real, mean
 
 
 class PretrainDiscriminatorsPhase(Phase):
@@ -22,35 +21,55 @@ class PretrainDiscriminatorsPhase(Phase):
         completion_network: nn.Module,
         discriminator: nn.Module,
         section: PretrainDiscriminators,
+        adversarial: Adversarial,
+        seen: Input,
         mean_pixel: Sequence[float],
         compile_it: bool = False,
     ) -> None:
-        super().__init__(fabric, mean_pixel)
+        super().__init__(fabric, section, seen, mean_pixel)
+        self.adversarial = adversarial
         self.C = completion_network.to(fabric.device).eval().requires_grad_(False)
-        optimiser = make_optimiser(discriminator.parameters(), section.optimiser)
-        self.D = self.train("discriminator", discriminator, optimiser, compile_it)
-        self.D.train()
+        self.D = self.train("discriminator", discriminator, section.optimiser, compile_it)
 
-    def step(self, batch: Images) -> dict[str, Tensor]:
+    def step(self, parts: Sequence[Images]) -> dict[str, Tensor]:
         with self.fabric.autocast():
-            completed = complete(self.C, batch)
-        return discriminator_step(self, self.D, batch, completed)
+            completed = [complete(self.C, part) for part in parts]
+        losses = discriminator_gradients(self, self.D, parts, completed, self.adversarial)
+        self.update("discriminator")
+        return mean([{k: v for k, v in part.items() if k != "accuracy"} for part in losses])
 
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
-        return discriminator_scores(self, self.C, self.networks["discriminator"], batches)
+        return discriminator_scores(self, self.C, self.networks["discriminator"], batches, self.adversarial.loss)
 
 
-def discriminator_step(phase: Phase, D: nn.Module, batch: Images, completed: Tensor) -> dict[str, Tensor]:
-    """One update of the discriminator; `completed` (N, 3, S, S) are composites outside any graph.
+def discriminator_gradients(
+    phase: Phase, D: nn.Module, parts: Sequence[Images], completed: Sequence[Tensor], section: Adversarial
+) -> list[dict[str, Tensor]]:
+    """Gather the discriminator's gradients; `completed` (N, 3, S, S) are the parts' composites outside any graph.
 
     Real images and composites pass in one batch. In two, each would be normalised by its own statistics, and D
     could tell them apart by what the batch has in common instead of by what an image looks like.
+
+    Returns:
+        The losses of each part, and the share of its images that were recognised.
     """
-    images = torch.cat([batch.image, completed])
-    windows = torch.cat([batch.real_window, batch.window])
-    on_real, on_completed = D(images, windows).chunk(2)
-    real, fake = real_loss(on_real), completed_loss(on_completed)
     phase.optimisers["discriminator"].zero_grad()  # also drops what the generator's step might have left
-    phase.fabric.backward(real + fake)
-    phase.optimisers["discriminator"].step()
-    return {"discriminator_real": real.detach(), "discriminator_completed": fake.detach()}
+    losses = []
+    for part, composites in zip(parts, completed, strict=True):
+        x = part.image.detach().requires_grad_(section.r1 > 0)
+        # A discriminator that sees the mask could tell a window that does not belong to it.
+        real_window = part.window if getattr(D, "mask_channel", False) else part.real_window
+        windows = torch.cat([real_window, part.window])
+        logits = D(torch.cat([x, composites]), torch.cat([part.mask, part.mask]), windows)
+        on_real, on_completed = logits.chunk(2)
+        real = real_loss(on_real, section.loss, section.real_label)
+        fake = completed_loss(on_completed, section.loss)
+        loss = real + fake
+        found = {"discriminator_real": real, "discriminator_completed": fake}
+        if section.r1 > 0:
+            found["r1"] = r1_penalty(gradient(on_real.sum(), x, create_graph=True))
+            loss = loss + section.r1 * found["r1"]
+        phase.fabric.backward(loss / len(parts))
+        right = torch.cat([is_real(on_real, section.loss), ~is_real(on_completed, section.loss)])
+        losses.append({**found, "accuracy": right.float().mean()})
+    return losses

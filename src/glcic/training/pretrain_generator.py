@@ -7,34 +7,37 @@ from torch import Tensor, nn
 
 from glcic.data.batches import Batch
 from glcic.losses import reconstruction_loss
-from glcic.params import PretrainGenerator
-from glcic.training.optimisation import make_optimiser
-from glcic.training.phase import Images, Phase, validation_scores
+from glcic.params import Input, PretrainGenerator
+from glcic.training.phase import Images, Phase, mean, region_of, validation_scores
 
 
 class PretrainGeneratorPhase(Phase):
-    """min_C  ‖M ⊙ (C(x, M) − x)‖ / |M|, with C in train mode."""
+    """min_C  ‖M ⊙ (C(x, M) − x)‖ / |M|, with C in train mode; other regions and errors as the parameters say."""
 
     def __init__(
         self,
         fabric: Fabric,
         completion_network: nn.Module,
         section: PretrainGenerator,
+        seen: Input,
         mean_pixel: Sequence[float],
         compile_it: bool = False,
     ) -> None:
-        super().__init__(fabric, mean_pixel)
+        super().__init__(fabric, section, seen, mean_pixel)
         self.reconstruction = section.reconstruction
-        optimiser = make_optimiser(completion_network.parameters(), section.optimiser)
-        self.C = self.train("completion", completion_network, optimiser, compile_it)
-        self.C.train()
+        self.C = self.train("completion", completion_network, section.optimiser, compile_it, section.ema)
 
-    def step(self, batch: Images) -> dict[str, Tensor]:
-        loss = reconstruction_loss(self.C(batch.filled, batch.mask), batch.image, batch.mask, self.reconstruction)
+    def step(self, parts: Sequence[Images]) -> dict[str, Tensor]:
         self.optimisers["completion"].zero_grad()
-        self.fabric.backward(loss)
-        self.optimisers["completion"].step()
-        return {"reconstruction": loss.detach()}
+        losses = []
+        for part in parts:
+            region = region_of(part, self.reconstruction)
+            output = self.C(part.filled, part.dilated)
+            loss = reconstruction_loss(output, part.image, region, self.reconstruction, self.prepare.span)
+            self.fabric.backward(loss / len(parts))
+            losses.append({"reconstruction": loss})
+        self.update("completion")
+        return mean(losses)
 
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
-        return validation_scores(self, self.networks["completion"], batches)
+        return validation_scores(self, self.kept("completion"), batches)

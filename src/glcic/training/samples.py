@@ -16,8 +16,8 @@ from glcic.training.phase import Phase, complete
 
 def sample_grid(phase: Phase, network: nn.Module, batch: Batch, n: int = 8) -> NDArray[np.uint8]:
     """Rows of input, completion, ground truth; one column for each of the first n images: (H, W, 3)."""
-    images = phase.images(Batch(batch.image[:n], batch.hole[:n], batch.window[:n], batch.real_window[:n]))
-    rows = torch.cat([images.filled, complete(network, images), images.image])
+    images = phase.images(batch.first(n))
+    rows = phase.prepare.to_unit(torch.cat([images.filled, complete(network, images), images.image]))
     grid = make_grid(rows.cpu(), nrow=len(images.image), padding=2, pad_value=1)
     return (grid * 255).round().byte().permute(1, 2, 0).numpy()
 

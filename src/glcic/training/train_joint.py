@@ -2,16 +2,29 @@
 
 from collections.abc import Sequence
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from glcic.data.batches import Batch
-from glcic.losses import real_loss, reconstruction_loss
+from glcic.losses import balanced_weight, generator_loss, reconstruction_loss
 from glcic.masks import composite
-from glcic.params import TrainJoint
-from glcic.training.optimisation import make_optimiser
-from glcic.training.phase import Images, Phase, discriminator_scores, frozen, validation_scores
-from glcic.training.pretrain_discriminators import discriminator_step
+from glcic.networks.build import last_layer
+from glcic.params import Adversarial, Input, TrainJoint
+from glcic.training.phase import (
+    Images,
+    Phase,
+    discriminator_scores,
+    frozen,
+    gradient,
+    mean,
+    region_of,
+    total,
+    validation_scores,
+)
+from glcic.training.pretrain_discriminators import discriminator_gradients
+
+ACCURACIES = 50  # steps over which the discriminator's accuracy is averaged before one is skipped
 
 
 class TrainJointPhase(Phase):
@@ -19,7 +32,8 @@ class TrainJointPhase(Phase):
 
     One forward pass of C in train mode serves both updates: D, in train mode, sees its composite outside the
     graph; then C sees the updated D frozen in eval mode, and maximises log D(composite), the form of the
-    adversarial loss whose gradient does not vanish when D wins.
+    adversarial loss whose gradient does not vanish when D wins. α is fixed, or such that at C's last layer the
+    adversarial gradient's norm keeps a stated ratio to the reconstruction's.
     """
 
     def __init__(
@@ -28,33 +42,69 @@ class TrainJointPhase(Phase):
         completion_network: nn.Module,
         discriminator: nn.Module,
         section: TrainJoint,
+        adversarial: Adversarial,
+        seen: Input,
         mean_pixel: Sequence[float],
         compile_it: bool = False,
     ) -> None:
-        super().__init__(fabric, mean_pixel)
+        super().__init__(fabric, section, seen, mean_pixel)
         self.reconstruction = section.reconstruction
-        self.alpha = section.adversarial.weight
-        optimiser = make_optimiser(completion_network.parameters(), section.generator_optimiser)
-        self.C = self.train("completion", completion_network, optimiser, compile_it)
-        optimiser = make_optimiser(discriminator.parameters(), section.discriminator_optimiser)
-        self.D = self.train("discriminator", discriminator, optimiser, compile_it)
-        self.C.train()
-        self.D.train()
+        self.adversarial = adversarial
+        self.alpha = section.adversarial
+        self.skip_above = section.skip_above
+        self.C = self.train("completion", completion_network, section.generator_optimiser, compile_it, section.ema)
+        self.D = self.train("discriminator", discriminator, section.discriminator_optimiser, compile_it)
+        if self.skip_above is not None:
+            self.memory["accuracies"] = torch.full((ACCURACIES,), 0.5, device=fabric.device)  # chance
 
-    def step(self, batch: Images) -> dict[str, Tensor]:
-        output = self.C(batch.filled, batch.mask)
-        completed = composite(output, batch.image, batch.mask)
+    def step(self, parts: Sequence[Images]) -> dict[str, Tensor]:
+        # Several parts are to save memory, so their graphs are not kept until D is updated: C passes them again.
+        outputs = [self.C(part.filled, part.dilated) for part in parts] if len(parts) == 1 else None
+        with torch.no_grad():
+            judged = outputs or (self.C(part.filled, part.dilated) for part in parts)
+            completed = [composite(o, part.image, part.mask) for o, part in zip(judged, parts, strict=True)]
+        of_discriminator = self._update_discriminator(parts, completed)
 
-        losses = discriminator_step(self, self.D, batch, completed.detach())
-
-        with frozen(self.D), self.fabric.no_backward_sync(self.D):
-            adversarial = real_loss(self.D(completed, batch.window))
-        reconstruction = reconstruction_loss(output, batch.image, batch.mask, self.reconstruction)
         self.optimisers["completion"].zero_grad()
-        self.fabric.backward(reconstruction + self.alpha * adversarial)
-        self.optimisers["completion"].step()
-        return {"reconstruction": reconstruction.detach(), "adversarial": adversarial.detach(), **losses}
+        losses = []
+        for k, part in enumerate(parts):
+            output = outputs[k] if outputs else self.C(part.filled, part.dilated)
+            losses.append(self._generator_gradients(part, output, len(parts)))
+        self.update("completion")
+        return {**mean(losses), **of_discriminator}
+
+    def _update_discriminator(self, parts: Sequence[Images], completed: Sequence[Tensor]) -> dict[str, Tensor]:
+        losses = mean(discriminator_gradients(self, self.D, parts, completed, self.adversarial))
+        accuracy = losses.pop("accuracy")
+        if self.skip_above is None:
+            self.update("discriminator")
+            return losses
+        skipped = self.memory["accuracies"].mean() > self.skip_above
+        if not skipped:
+            self.update("discriminator")
+        accuracy = total(self.fabric, accuracy) / self.fabric.world_size  # all processes skip, or none
+        self.memory["accuracies"] = torch.cat([self.memory["accuracies"][1:], accuracy[None]])
+        return {**losses, "skipped": skipped.float()}
+
+    def _generator_gradients(self, part: Images, output: Tensor, parts: int) -> dict[str, Tensor]:
+        region = region_of(part, self.reconstruction)
+        reconstruction = reconstruction_loss(output, part.image, region, self.reconstruction, self.prepare.span)
+        completed = composite(output, part.image, part.mask)
+        with frozen(self.D), self.fabric.no_backward_sync(self.D):
+            adversarial = generator_loss(self.D(completed, part.mask, part.window), self.adversarial.loss)
+        losses = {"reconstruction": reconstruction, "adversarial": adversarial}
+        alpha: float | Tensor | None = self.alpha.weight
+        if alpha is None:
+            assert self.alpha.balance is not None
+            weight = last_layer(self.networks["completion"])
+            wanted, given = (gradient(loss, weight) for loss in (reconstruction, adversarial))
+            alpha = balanced_weight(wanted, given, self.alpha.balance)
+            alpha = total(self.fabric, alpha) / self.fabric.world_size
+            losses["alpha"] = alpha
+        self.fabric.backward((reconstruction + alpha * adversarial) / parts)
+        return losses
 
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
-        C, D = self.networks["completion"], self.networks["discriminator"]
-        return {**validation_scores(self, C, batches), **discriminator_scores(self, C, D, batches)}
+        C, D = self.kept("completion"), self.networks["discriminator"]
+        of_discriminator = discriminator_scores(self, C, D, batches, self.adversarial.loss)
+        return {**validation_scores(self, C, batches), **of_discriminator}

@@ -1,0 +1,88 @@
+"""Random flips, crops and colours for training images.
+
+Drawing is apart from applying, so that every rank of a training draws the whole batch's randomness and transforms only
+its own images.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from glcic.params import Augmentation
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is to be done with each of N images; what is off has the value that changes nothing.
+
+    Attributes:
+        flip: (N,), bool.
+        share: (N,), of the image's area that the square crop keeps, in (0, 1]; 1 is the whole image.
+        place: (N, 2), of the crop, in [0, 1): from the top-most to the bottom-most, from left to right.
+        brightness, contrast, saturation: (N,), factors, at least 0; 1 changes nothing.
+        hue: (N,), shift in turns of the colour wheel, in [−½, ½]; 0 changes nothing.
+    """
+
+    flip: NDArray[np.bool_]
+    share: NDArray[np.float64]
+    place: NDArray[np.float64]
+    brightness: NDArray[np.float64]
+    contrast: NDArray[np.float64]
+    saturation: NDArray[np.float64]
+    hue: NDArray[np.float64]
+
+
+def draw(rng: np.random.Generator, n: int, section: Augmentation) -> Draws:
+    """Randomness for n images: always of the flip, and of the others where they are on.
+
+    Turning one off therefore leaves the draws before it, and at the flip also all after it, as they were.
+    """
+    flip = rng.random(n) < section.flip
+    share, place = np.ones(n), np.zeros((n, 2))
+    if section.crop[0] < 1:
+        share, place = rng.uniform(section.crop[0], section.crop[1], n), rng.random((n, 2))
+    brightness, contrast, saturation = (
+        rng.uniform(1 - strength, 1 + strength, n) if strength else np.ones(n)
+        for strength in (section.brightness, section.contrast, section.saturation)
+    )
+    hue = rng.uniform(-section.hue, section.hue, n) if section.hue else np.zeros(n)
+    return Draws(flip, share, place, brightness, contrast, saturation, hue)
+
+
+def apply(images: Tensor, draws: Draws, mine: slice = slice(None)) -> Tensor:
+    """Flip, crop and enlarge to the former size, then change brightness, contrast, saturation and hue.
+
+    Args:
+        images: (N, 3, S, S), uint8.
+        draws: of a whole batch.
+        mine: which N images of the batch these are.
+
+    Returns:
+        (N, 3, S, S), uint8. Each image depends on its own draws only.
+    """
+    places = range(len(draws.flip))[mine]
+    return torch.stack([_transform(image, draws, i) for image, i in zip(images, places, strict=True)])
+
+
+def _transform(image: Tensor, draws: Draws, i: int) -> Tensor:
+    if draws.flip[i]:
+        image = functional.horizontal_flip(image)
+    size = image.shape[-1]
+    side = max(1, round(size * float(draws.share[i]) ** 0.5))
+    if side < size:
+        top, left = (int(p * (size - side + 1)) for p in draws.place[i])
+        image = functional.resized_crop(image, top, left, side, side, [size, size], antialias=True)
+    # Whatever is off is skipped, not computed with a neutral factor: on uint8 that is not always exact.
+    if draws.brightness[i] != 1:
+        image = functional.adjust_brightness(image, float(draws.brightness[i]))
+    if draws.contrast[i] != 1:
+        image = functional.adjust_contrast(image, float(draws.contrast[i]))
+    if draws.saturation[i] != 1:
+        image = functional.adjust_saturation(image, float(draws.saturation[i]))
+    if draws.hue[i] != 0:
+        image = functional.adjust_hue(image, float(draws.hue[i]))
+    return image
