@@ -489,3 +489,22 @@ def test_balance_and_r1_work_under_mixed_precision(batches: Iterator[Batch]) -> 
     losses = phase.step([phase.images(next(batches))])
     assert 0 < losses["alpha"] < 1e4
     assert losses["r1"] > 0
+
+
+def test_validation_judges_real_images_where_training_does(
+    fabric: Fabric, cropped: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A discriminator that sees the mask is scored with windows that belong to it."""
+    p = params()
+    val = Faces(cropped.folder / "data" / "faces", "val")
+    fixed = validation_batches(val, seed=0, images=4, batch=4, holes=p.holes, local_window=8)
+    for sees_mask in (False, True):
+        C, _ = networks()
+        D = ContextDiscriminator(16, 8, 3, 2, 0.0625, mask_channel=sees_mask)
+        phase = TrainJointPhase(fabric, C, D, p.train_joint, p.adversarial, p.input, [0.5] * 3)
+        images = phase.images(fixed[0])
+        assert not torch.equal(images.real_window, images.window)
+        with monkeypatch.context() as patch:
+            calls = record_calls(patch, ContextDiscriminator)
+            phase.validate(fixed)
+        assert torch.equal(calls[0][2], images.window if sees_mask else images.real_window)

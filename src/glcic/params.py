@@ -327,7 +327,7 @@ class TrainJoint(Training):
     reconstruction: Reconstruction
     adversarial: AdversarialWeight
     ema: Ema
-    skip_above: Annotated[float, Field(gt=0, le=1)] | None
+    skip_above: Annotated[float, Field(ge=0.5, le=1)] | None  # below chance an untrained discriminator would stay so
     generator_optimiser: Optimiser
     discriminator_optimiser: Optimiser
 
@@ -397,6 +397,8 @@ class Params(Section):
             name, largest, border = "holes.side", holes.side, 0
         else:
             return self  # strokes and files may be of any extent
+        if largest >= size:
+            raise ValueError(f"{name}: a hole of {largest} px leaves nothing of an image of crop.size = {size}")
         if largest + 2 * border > size:
             raise ValueError(
                 f"{name} and holes.border: a hole of {largest} px with a border of {border} px does not fit "
@@ -432,6 +434,8 @@ class Params(Section):
     def _batches_can_be_split(self) -> Self:
         for name in ("pretrain_generator", "pretrain_discriminators", "train_joint"):
             training: Training = getattr(self, name)
+            if training.steps == 0:
+                continue
             parts = self.runtime.devices * training.accumulate
             if training.batch % parts:
                 raise ValueError(
@@ -454,6 +458,15 @@ class Params(Section):
     def _phases_make_sense(self) -> Self:
         if self.adversarial.r1 > 0 and self.runtime.compile:
             raise ValueError("adversarial.r1: needs gradients of gradients, which runtime.compile does not give")
+        if self.adversarial.r1 > 0 and self.runtime.devices > 1 and self.runtime.accelerator != "cpu":
+            raise ValueError(
+                "adversarial.r1: needs gradients of gradients, which batch norm synchronised among runtime.devices "
+                "does not give; use one device"
+            )
+        if self.train_joint.adversarial.balance is not None and self.runtime.compile:
+            raise ValueError(
+                "train_joint.adversarial.balance: needs graphs to be kept, which runtime.compile does not do"
+            )
         if self.train_joint.steps == 0:
             raise ValueError("train_joint.steps: 0, but its network is what the pipeline delivers; give it 1 or more")
         return self

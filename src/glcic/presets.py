@@ -111,9 +111,10 @@ def _overlay(tree: Any, overlay: Any, path: Path, prefix: str = "") -> None:
         # What has a name (a network, the holes, an optimiser) has parameters that come and go with it.
         if key not in tree and "name" not in tree:
             raise UserError(f"{path}: {prefix}{key}: there is no such parameter; correct its name or remove it")
-        if isinstance(value, dict) and "name" in value and value["name"] != tree[key].get("name"):
-            for gone in [k for k in tree[key] if k not in value]:
-                del tree[key][gone]
+        old = tree.get(key)
+        if isinstance(value, dict) and isinstance(old, dict) and "name" in value and value["name"] != old.get("name"):
+            for gone in [k for k in old if k not in value]:
+                del old[gone]
         if isinstance(value, dict) and isinstance(tree.get(key), dict):
             _overlay(tree[key], value, path, f"{prefix}{key}.")
         else:

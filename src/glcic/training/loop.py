@@ -193,7 +193,7 @@ def _validate(
         )
     if score is not None and point[score] > progress.best_score:
         progress.best_score = point[score]
-        progress.best = {name: copy.deepcopy(phase.kept(name).state_dict()) for name in phase.networks}
+        progress.best = {"completion": copy.deepcopy(phase.kept("completion").state_dict())}
 
 
 def _state(phase: Phase, progress: Progress) -> dict[str, Any]:

@@ -138,6 +138,11 @@ def validation_scores(phase: Phase, network: nn.Module, batches: Sequence[Batch]
     return {"val_l1_hole": 100 * torch.cat(l1).mean().item(), "val_psnr": torch.cat(psnr).mean().item()}
 
 
+def real_window_of(discriminator: nn.Module, batch: Images) -> Tensor:
+    """Where real images are judged: (N, 2). A window that did not belong to the mask would give them away."""
+    return batch.window if discriminator.mask_channel else batch.real_window
+
+
 def is_real(logits: Tensor, kind: AdversarialLoss) -> Tensor:
     """(N,) booleans: whether images with the labels (N, K) are taken for real."""
     return logits.mean(dim=1) > (0.5 if kind == "least_squares" else 0.0)
@@ -153,7 +158,7 @@ def discriminator_scores(
     with torch.no_grad():
         for batch in batches:
             images = phase.images(batch)
-            on_real = discriminator(images.image, images.mask, images.real_window)
+            on_real = discriminator(images.image, images.mask, real_window_of(discriminator, images))
             on_completed = discriminator(complete(network, images), images.mask, images.window)
             real.append(is_real(on_real, kind))
             completed.append(~is_real(on_completed, kind))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from glcic.data.batches import Batch
 from glcic.losses import completed_loss, r1_penalty, real_loss
 from glcic.params import Adversarial, Input, PretrainDiscriminators
-from glcic.training.phase import Images, Phase, complete, discriminator_scores, gradient, is_real, mean
+from glcic.training.phase import Images, Phase, complete, discriminator_scores, gradient, is_real, mean, real_window_of
 
 
 class PretrainDiscriminatorsPhase(Phase):
@@ -57,9 +57,7 @@ def discriminator_gradients(
     losses = []
     for part, composites in zip(parts, completed, strict=True):
         x = part.image.detach().requires_grad_(section.r1 > 0)
-        # A discriminator that sees the mask could tell a window that does not belong to it.
-        real_window = part.window if getattr(D, "mask_channel", False) else part.real_window
-        windows = torch.cat([real_window, part.window])
+        windows = torch.cat([real_window_of(D, part), part.window])
         logits = D(torch.cat([x, composites]), torch.cat([part.mask, part.mask]), windows)
         on_real, on_completed = logits.chunk(2)
         real = real_loss(on_real, section.loss, section.real_label)

@@ -58,7 +58,8 @@ class TrainJointPhase(Phase):
             self.memory["accuracies"] = torch.full((ACCURACIES,), 0.5, device=fabric.device)  # chance
 
     def step(self, parts: Sequence[Images]) -> dict[str, Tensor]:
-        # Several parts are to save memory, so their graphs are not kept until D is updated: C passes them again.
+        # Several parts are to save memory, so their graphs are not kept until D is updated: C passes them again, and
+        # its batch-norm statistics move twice.
         outputs = [self.C(part.filled, part.dilated) for part in parts] if len(parts) == 1 else None
         with torch.no_grad():
             judged = outputs or (self.C(part.filled, part.dilated) for part in parts)
