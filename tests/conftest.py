@@ -148,7 +148,7 @@ class Project:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long tests first, so that no worker is left alone with one at the end (each begins with two of them)."""
-    items.sort(key=lambda item: "test_pipeline" not in item.nodeid)
+    items.sort(key=lambda item: "test_pipeline" not in item.nodeid and "test_compare" not in item.nodeid)
 
 
 @pytest.fixture(scope="session")

@@ -42,11 +42,11 @@ def test_interrupted_comparison_goes_on_and_a_finished_one_trains_nothing(tmp_pa
     project = Project(tmp_path / "project", {})
     long = {"steps": 300, "validate_every": 10, "checkpoint_every": 1000}
     base = {**BASE, "pretrain_generator": BASE["pretrain_generator"] | long}
-    strong = {"preset": "default", "overlay": {"train_joint": {"adversarial": {"weight": 0.125}}}}
-    systems = {"plain": {"preset": "default"}, "strong": strong}
+    second = {"preset": "default", "overlay": {"evaluate": {"figure_rows": 1}}}  # one stage of its own
+    systems = {"plain": {"preset": "default"}, "second": second}
     write(
         project.folder / "comparison.yaml",
-        {"systems": {"base": base, "runs": systems}, "ablation": {"base": base, "runs": {"strong": strong}}},
+        {"systems": {"base": base, "runs": systems}, "ablation": {"base": base, "runs": {"second": second}}},
     )
     (project.folder / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
     for name, value in {"user.name": "test", "user.email": "test@example.org"}.items():
@@ -72,12 +72,12 @@ def test_interrupted_comparison_goes_on_and_a_finished_one_trains_nothing(tmp_pa
 
     printed = project.run(*COMMAND)
     assert "plain: done" in printed
-    assert "strong: done" in printed
+    assert "second: done" in printed
     assert processes_in(project.folder) == []
     assert (project.folder / "params.yaml").read_bytes() == params
     logs = [path.read_text() for path in project.folder.glob(".dvc/tmp/exps/run/*/*.out")]
     first = [line for log in logs for line in log.splitlines() if line.startswith("pretrain_generator: steps")]
-    assert len(first) == 2, first  # the cut one and its continuation; `strong` took the stage from the cache
+    assert len(first) == 2, first  # the cut one and its continuation; `second` took the stage from the cache
     assert sum(line.startswith("pretrain_generator: steps 0–") for line in first) == 1
 
     made = ("reports/*.csv", "reports/systems.md", "reports/figures/systems.png")
@@ -86,7 +86,7 @@ def test_interrupted_comparison_goes_on_and_a_finished_one_trains_nothing(tmp_pa
     assert table.columns[:5].tolist() == ["preset", "mask", "phase", "parameters", "images_per_second"]
     assert len(table) == 2 * 2 * 2
     assert table[["l1_hole", "l1", "psnr", "ssim", "parameters"]].notna().all(axis=None)
-    assert set(pd.read_csv(project.folder / "reports/ablation.csv")["preset"]) == {"strong"}
+    assert set(pd.read_csv(project.folder / "reports/ablation.csv")["preset"]) == {"second"}
     text = (project.folder / "reports/systems.md").read_text()
     assert "12 training images" in text
     assert "python -m pipeline.compare comparison.yaml" in text

@@ -28,7 +28,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def test_interrupted_training_goes_on_where_it_was(tmp_path: Path) -> None:
-    """Each stage is cut twice: SIGTERM to the process group, then to DVC's own process alone."""
+    """Each stage is cut by a SIGTERM to the process group, the first one also by one to DVC's own process alone."""
     stages = ("pretrain_generator", "pretrain_discriminators", "train_joint")
     longer = {stage: {"steps": 400, "validate_every": 10, "checkpoint_every": 1000} for stage in stages}
     whole, cut = Project(tmp_path / "whole", longer), Project(tmp_path / "cut", longer)
@@ -37,7 +37,7 @@ def test_interrupted_training_goes_on_where_it_was(tmp_path: Path) -> None:
 
     for stage in stages:
         done = 0
-        for kill_group in (True, False):
+        for kill_group in (True, False) if stage == stages[0] else (True,):
             curve = cut.folder / "reports/curves" / f"{stage}.csv"
             process = cut.start(sys.executable, "-m", "dvc", "repro", stage)
 
@@ -81,8 +81,9 @@ _stage.run("{stage}", stage.main)
 def test_two_processes_train_as_one(project: Project) -> None:
     """Two CPU processes stand in for two GPUs; each sees its slice, and both end with the same weights."""
     balanced = {"weight": None, "balance": 0.5}  # α must be the same in both
+    project.stage("pretrain_generator")
     project.set({"runtime": {"devices": 2}, "train_joint": {"adversarial": balanced}})
-    for stage in ("pretrain_generator", "pretrain_discriminators", "train_joint"):
+    for stage in ("pretrain_discriminators", "train_joint"):
         script = project.folder / f"{stage}.py"
         script.write_text(SPEAKING_RANKS.format(stage=stage))
         printed = project.run(sys.executable, script.name)
