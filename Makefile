@@ -1,14 +1,18 @@
 # make repro   set up, run the whole pipeline on embedded synthetic faces, print the results
 # make test    set up and run the tests            make check   lint, format, types
-# make ui      open the MLflow UI                  make setup   the virtual environment alone
+# make test-long  those that take minutes, or need Debian's packages chromium and chromium-driver
+# make ui      serve the MLflow UI, to this machine alone (PORT=5000)      make setup   the virtual environment alone
 # make compare train all systems on CelebA (GLCIC_CELEBA=/its/folder) and write reports/systems.md
+# make verify  rebuild reports/ in a clean clone, compare every number with what is reported (glcic verify REPORT)
+# make seeds   repeat the configuration with three seeds, write the scores and the tolerances that they give
 
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
 READY := $(VENV)/.ready
+PORT ?= 5000
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: setup repro compare test check format ui lock
+.PHONY: setup repro compare verify seeds test test-long check format ui lock
 .DEFAULT_GOAL := repro
 
 setup: $(READY)
@@ -29,8 +33,17 @@ repro: setup
 compare: setup
 	python -m pipeline.compare comparison.yaml
 
+verify: setup
+	glcic verify
+
+seeds: setup
+	python -m pipeline.seeds
+
 test: setup
-	python -m pytest -n 2 --maxschedchunk 1
+	python -m pytest -n 2 --maxschedchunk 1 -m "not long"
+
+test-long: setup
+	python -m pytest -n 2 --maxschedchunk 1 -m long
 
 check: setup
 	ruff format --check .
@@ -42,8 +55,10 @@ format: setup
 	ruff check --fix .
 
 ui: setup
+	-@python -m pipeline.track
+	@echo 'Soon at http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=scores'
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-	mlflow ui --workers 1 --backend-store-uri sqlite:///mlflow.db
+	mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --backend-store-uri sqlite:///mlflow.db
 
 lock: setup
 	uv pip compile --quiet --universal --python-version 3.11 --group dev --no-header pyproject.toml -o requirements.lock

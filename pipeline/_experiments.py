@@ -1,4 +1,4 @@
-"""DVC experiments and the queue they wait in: what `pipeline.compare` needs of git and DVC."""
+"""What commands above the stages need of git and DVC: commits, experiments, and the queue they wait in."""
 
 import os
 import shutil
@@ -22,7 +22,12 @@ from glcic.comparison import Run, method
 from glcic.errors import UserError
 from pipeline import _stage
 
-CHANGEABLE = ("params.yaml", "dvc.lock", "reports")  # what may differ from the commit that the runs start from
+CHANGEABLE = (
+    "params.yaml",
+    "dvc.lock",
+    "reports",
+    "README.md",
+)  # what may differ from the commit that the runs start from
 COPIES = Path(".dvc/tmp/exps")  # where the worker's copies of the project lie
 POLL, SPOKEN = 1, 60  # seconds between two looks at the queue, and between two lines on a terminal
 GRACE = 180  # seconds a training has to finish its step and save its checkpoint
@@ -57,18 +62,30 @@ class Stop:
             raise Stopped
 
 
-def dvc(*arguments: str, stop: Stop, shown: bool = False) -> None:
+def dvc(
+    *arguments: str,
+    stop: Stop,
+    shown: bool = False,
+    folder: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> None:
     """Run a DVC command in a session of its own, so that Ctrl-C reaches it only through us.
 
     Args:
         shown: a long command, whose output the user sees and which ends early when asked to stop.
+        folder: where to run it, if not here.
+
+    Raises:
+        Stopped: somebody asked.
+        UserError: the command failed.
     """
     stop.check()
     # A file, not a pipe: the worker that `queue start` leaves behind would keep a pipe open.
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "dvc", *arguments],
-            env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"},
+            cwd=folder,
+            env={**environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"},
             stdin=subprocess.DEVNULL,
             stdout=None if shown else output,
             stderr=None if shown else subprocess.STDOUT,
@@ -97,24 +114,41 @@ def git(*arguments: str) -> str:
     return process.stdout
 
 
-def check_git(file: Path) -> None:
+def head_commit() -> str:
+    """The commit that is checked out.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        return git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip()
+    except UserError:
+        raise UserError(
+            "no git commit here, which experiments and `glcic verify` start from; run "
+            "`git init && git add -A && git commit`"
+        ) from None
+    except FileNotFoundError:
+        raise UserError("git: no such program; install git") from None
+
+
+def uncommitted() -> list[str]:
+    """Files that differ from the commit that is checked out, and source files that it lacks."""
+    changed = git("diff", "--name-only", "--relative", "HEAD").splitlines()
+    return changed + git("ls-files", "--others", "--exclude-standard", "src", "pipeline").splitlines()
+
+
+def check_git(*changeable: Path) -> None:
     """Experiments start from a commit: it must be there, and hold everything but parameters and results.
+
+    Args:
+        changeable: more files that may differ.
 
     Raises:
         UserError: says what to commit.
     """
-    try:
-        git("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-    except UserError:
-        raise UserError("no git commit here, which DVC's experiments start from; run `git add -A && git commit`") from (
-            None
-        )
-    except FileNotFoundError:
-        raise UserError("git: no such program; install git") from None
-    ignored = {*CHANGEABLE, Path(os.path.relpath(file)).as_posix()}
-    changed = git("diff", "--name-only", "--relative", "HEAD").splitlines()
-    changed += git("ls-files", "--others", "--exclude-standard", "src", "pipeline").splitlines()
-    unfit = [path for path in changed if path not in ignored and path.split("/")[0] not in ignored]
+    head_commit()
+    ignored = {*CHANGEABLE, *(Path(os.path.relpath(file)).as_posix() for file in changeable)}
+    unfit = [path for path in uncommitted() if path not in ignored and path.split("/")[0] not in ignored]
     if unfit:
         more = f" and {len(unfit) - 5} more" if len(unfit) > 5 else ""
         raise UserError(

@@ -28,7 +28,11 @@ CURVES = REPORTS / "curves"
 SAMPLES = REPORTS / "samples"
 FIGURES = REPORTS / "figures"
 METRICS = REPORTS / "metrics.json"
+METHODS = REPORTS / "methods.csv"
 SCORES = REPORTS / "scores.csv"
+
+# What a run writes into the working tree beside its outputs; it does not make the code another one.
+WRITTEN = ("params.yaml", "dvc.lock", "reports")
 
 # `dvc exp run --temp` and `--queue` work in a copy; what outlives a run stays with the real project.
 ROOT = Path(os.environ.get("DVC_ROOT", "."))

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +15,18 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import nn
 
-from glcic import tracking
+from glcic import environment, tracking
 from glcic.data.batches import Batch, TrainingBatches, validation_batches
 from glcic.data.faces import Faces
 from glcic.files import atomic
 from glcic.networks import build
-from glcic.params import Context, Params, Training, load
+from glcic.params import Params, Training, load
 from glcic.training.curve import Point, write_curve
+from glcic.training.finished import settle
 from glcic.training.loop import Observer, Progress, start_fabric, train
 from glcic.training.phase import Phase
 from glcic.training.samples import sample_grid, write_png
-from glcic.training.scratch import Scratch, fingerprint
+from glcic.training.scratch import Scratch, extendable, stage_fingerprint
 from glcic.training.stop import Interrupted
 from glcic.training.weights import load_weights, save_weights
 from pipeline import _stage
@@ -40,21 +41,24 @@ class Watch(Observer):
 
     Attributes:
         shown: validation images of the sample grid.
+        data: summary of the packed faces.
     """
 
     stage: str
     phase: Phase
     shown: Batch
+    data: Mapping[str, Any]
 
     def start(self, step: int, curve: Sequence[Point]) -> None:
         configuration = load(_stage.PARAMS)  # all of it: a row in MLflow is one configuration of the pipeline
         self.row = tracking.open_row(
             _stage.ROOT,
             configuration.model_dump(mode="json"),
-            name=configuration.preset,
             stage=self.stage,
             step=step,
             curve=curve,
+            environment=environment.describe(str(self.phase.fabric.device), _stage.WRITTEN),
+            data=self.data,
         )
 
     def validated(self, step: int, curve: Sequence[Point], rate: float) -> None:
@@ -69,7 +73,7 @@ class Watch(Observer):
 
     def finish(self, curve: Sequence[Point]) -> None:
         self._write(curve)
-        self.row.finish(self.stage)
+        self.row.finish(self.stage, _stage.MODELS / self.stage)
 
     def _write(self, curve: Sequence[Point]) -> NDArray[np.uint8] | None:
         write_curve(_stage.CURVES / f"{self.stage}.csv", curve)
@@ -95,19 +99,19 @@ def run(
     Args:
         make_phase: builds the phase once the device is known.
         local_window: side of the local windows in pixels.
-        after: stages whose models this one starts from; the checkpoints they came from are no longer needed.
+        after: stages whose models this one starts from; their checkpoints have done their duty.
         score: validation score whose best weights are kept beside the last ones; None: only the last.
     """
     definition = _stage.stage_definition(stage)
     sections = {name: _dig(params, name) for name in definition["params"]}
-    key = fingerprint(sections, [Path(dep) for dep in definition["deps"]])
+    key = stage_fingerprint(stage, sections, [Path(dep) for dep in definition["deps"]])
     scratch = Scratch(_stage.SCRATCH, stage, key)
     # With several devices, the processes that Fabric starts run this as well; the first one holds the lock for all.
     with nullcontext() if "LOCAL_RANK" in os.environ else scratch.locked():
         fabric = start_fabric(params.runtime, section)
         if fabric.global_rank == 0:
             for earlier in after:
-                Scratch.clear_finished(_stage.SCRATCH, earlier, _stage.MODELS / earlier)
+                settle(_stage.SCRATCH, earlier, _stage.MODELS / earlier)
         faces = Faces(_stage.FACES, "train")
         torch.manual_seed(int(np.random.SeedSequence([params.seed, *stage.encode()]).generate_state(1)[0]))
         phase = make_phase(fabric, faces)
@@ -130,7 +134,7 @@ def run(
             holes=params.holes,
             local_window=local_window,
         )
-        watch = Watch(stage, phase, validation[0]) if fabric.global_rank == 0 else None
+        watch = Watch(stage, phase, validation[0], faces.summary) if fabric.global_rank == 0 else None
         try:
             progress = train(
                 phase,
@@ -153,26 +157,16 @@ def run(
             about |= {name.removeprefix("networks."): sections[name] for name in KEPT_WITH_WEIGHTS & sections.keys()}
             _write_models(_stage.MODELS / stage, phase, progress, about, sections)
             watch.finish(progress.curve)
-            scratch.finish(_stage.MODELS / stage)
+            scratch.finish(_stage.MODELS / stage, extendable=extendable(sections[stage]))
 
 
 def completion_network(params: Params, weights: Path | None = None) -> nn.Module:
     """A completion network, new or with the weights of an earlier stage."""
-    return _with_weights(build.completion_network(params.networks.completion, params.input), weights)
+    return with_weights(build.completion_network(params.networks.completion, params.input), weights)
 
 
-def discriminator(params: Params, weights: Path | None = None) -> nn.Module:
-    """A discriminator, new or with the weights of an earlier stage."""
-    return _with_weights(build.discriminator(params.networks.discriminator, params.crop.size), weights)
-
-
-def local_window(params: Params) -> int:
-    """Side of the local windows in pixels; the image's for a discriminator without."""
-    section = params.networks.discriminator
-    return section.local_window if isinstance(section, Context) else params.crop.size
-
-
-def _with_weights(network: nn.Module, weights: Path | None) -> nn.Module:
+def with_weights(network: nn.Module, weights: Path | None) -> nn.Module:
+    """The network, with the weights of a file where one is named."""
     if weights is not None:
         network.load_state_dict(load_weights(weights)[0])
     return network

@@ -1,28 +1,23 @@
 """Train several systems under equal conditions and tabulate them. `make compare` does so for comparison.yaml.
 
-Each run of the file is one DVC experiment of its name. They wait in DVC's queue and one worker trains them, one
-after another, each in a copy of the project under .dvc/tmp/exps. Interrupted, the same command goes on where it
-was: an experiment that exists with the wanted parameters is done, and a training resumes from its checkpoint.
+Each run of the file is one DVC experiment of its name; interrupted, the same command goes on where it was (_runs.py).
 """
 
 import shlex
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from filelock import FileLock, Timeout
-from ruamel.yaml import YAML
 
 from glcic.comparison import PHASES, Result, Run, read_comparison, report, runs_of, write_csv
 from glcic.errors import UserError
 from glcic.files import atomic
 from glcic.params import load
 from pipeline import _stage
-from pipeline._experiments import Queue, Stop, Stopped, check_git, dvc, finished, git, remove_experiments
+from pipeline._experiments import Stop, check_git, git
+from pipeline._runs import alone, train
 
 PRESETS = Path("presets")
 TABLE = "{}.csv"  # in reports, named after the table
@@ -37,102 +32,20 @@ def main(
     ),
 ) -> None:
     """Train all systems of a comparison file and write their tables and figure; goes on where it was interrupted."""
-    _stage.with_errors_explained(lambda: _main(file))
+    _stage.with_errors_explained(lambda: alone(lambda stop: _compare(file, stop), _command(file)))
 
 
-def _main(file: Path) -> None:
-    lock = FileLock(_stage.SCRATCH / "compare.lock")
-    _stage.SCRATCH.mkdir(parents=True, exist_ok=True)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"{lock.lock_file}: another comparison is running here; wait for it or stop it") from None
-    with lock, Stop() as stop:
-        try:
-            _restore_params()
-            _compare(file, stop)
-        except Stopped:
-            print(f"stopped; `{_command(file)}` goes on where it was", file=sys.stderr, flush=True)
-            raise typer.Exit(130) from None
-
-
-def _compare(file: Path, stop: "Stop") -> None:
+def _compare(file: Path, stop: Stop) -> None:
     comparison = read_comparison(file)
     tables = runs_of(comparison, file, PRESETS, _stage.PARAMS)
     runs = {name: run for table in tables.values() for name, run in table.items()}
     check_git(file)
-    queue = Queue(stop)
-    queue.settle()
-    done = {name: sha for name, run in runs.items() if (sha := finished(run))}
-    waiting = queue.waiting(runs)
-    _print_plan(runs, done, waiting)
-    with _params_kept():
-        _write_params(next(iter(runs.values())))
-        dvc("repro", "crop", stop=stop, shown=True)
-        for name, run in runs.items():
-            if name not in done and name not in waiting:
-                queue.forget(name)
-                remove_experiments(name)
-                _write_params(run)
-                dvc("exp", "run", "--queue", "--name", name, stop=stop)
-    done |= queue.work({name: run for name, run in runs.items() if name not in done})
-    if failed := [name for name in runs if name not in done]:
-        raise UserError(f"{', '.join(failed)}: failed; see the lines above, then `{_command(file)}` trains them again")
+    done = train(runs, stop, _command(file), shared="crop")
     _collect(comparison.about, tables, done, file)
 
 
 def _command(file: Path) -> str:
     return f"python -m pipeline.compare {shlex.quote(str(file))}"
-
-
-# params.yaml as it was before `dvc exp run --queue` read another one from its place.
-_KEPT = _stage.SCRATCH / "compare-params.yaml"
-
-
-@contextmanager
-def _params_kept() -> Iterator[None]:
-    """Put params.yaml back in the end; after a power cut the next call does so."""
-    with atomic(_KEPT) as temporary:
-        temporary.write_bytes(_stage.PARAMS.read_bytes())
-    try:
-        yield
-    finally:
-        _restore_params()
-
-
-def _restore_params() -> None:
-    if _KEPT.exists():
-        with atomic(_stage.PARAMS) as temporary:
-            temporary.write_bytes(_KEPT.read_bytes())
-        _KEPT.unlink()
-
-
-def _write_params(run: Run) -> None:
-    with atomic(_stage.PARAMS) as temporary:
-        temporary.write_text(run.text, encoding="utf-8")
-
-
-def _print_plan(runs: Mapping[str, Run], done: Mapping[str, str], waiting: Mapping[str, str]) -> None:
-    width = max(map(len, runs))
-    for name, run in runs.items():
-        phases = (
-            getattr(run.params, phase) for phase in ("pretrain_generator", "pretrain_discriminators", "train_joint")
-        )
-        images = sum(phase.steps * phase.batch for phase in phases)
-        state = "done" if name in done else waiting.get(name, "to do")
-        print(f"{name.ljust(width)}  {images:>12,} images  {state}")
-        if name in done:
-            _note_other_code(name, done[name])
-    sys.stdout.flush()
-
-
-def _note_other_code(name: str, commit: str) -> None:
-    """An experiment is done if its parameters are the wanted ones; that the code has changed since is only said."""
-    stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"].values()
-    sources = sorted({dep for stage in stages for dep in stage["deps"] if dep.endswith(".py")})
-    changed = git("diff", "--name-only", "--relative", commit, "HEAD", "--", *sources).split()
-    if changed:
-        print(f"  {name} was trained before {', '.join(changed)} changed; `dvc exp remove {name}` has it trained again")
 
 
 def _collect(about: str, tables: Mapping[str, Mapping[str, Run]], done: Mapping[str, str], file: Path) -> None:
@@ -165,16 +78,14 @@ def _collect(about: str, tables: Mapping[str, Mapping[str, Run]], done: Mapping[
 
 def _result(run: Run, commit: str) -> tuple[Result, Callable[[Any, Any], Any]]:
     """What the tables say of a run, and its last phase's network as a function."""
-    import json
-
     from glcic import tracking
     from glcic.completion import Completer
+    from glcic.evaluation.tables import read_methods
 
-    metrics = json.loads(git("show", f"{commit}:./{_stage.METRICS}"))
-    trained = any("completion" in scores for scores in metrics.values())
+    metrics = read_methods(git("show", f"{commit}:./{_stage.METHODS}"))
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"
-        weights.write_bytes(_output(_stage.COMPLETION if trained else _stage.PRETRAINED, run.name, commit))
+        weights.write_bytes(_output(_stage.COMPLETION, run.name, commit))
         completer = Completer(weights)
     parameters = sum(parameter.numel() for parameter in completer.network.parameters())
     wanted = {phase: f"{phase}/images_per_second" for phase in PHASES.values()}

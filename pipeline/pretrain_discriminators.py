@@ -2,7 +2,7 @@
 
 from glcic.params import Params
 from glcic.training.pretrain_discriminators import PretrainDiscriminatorsPhase
-from pipeline import _stage, _training
+from pipeline import _discriminator, _stage, _training
 
 
 def main(params: Params) -> None:
@@ -15,14 +15,14 @@ def main(params: Params) -> None:
         lambda fabric, faces: PretrainDiscriminatorsPhase(
             fabric,
             _training.completion_network(params, _stage.PRETRAINED),
-            _training.discriminator(params),
+            _discriminator.discriminator(params),
             section,
             params.adversarial,
             params.input,
             faces.mean_pixel,
             params.runtime.compile,
         ),
-        local_window=_training.local_window(params),
+        local_window=_discriminator.local_window(params),
         after=["pretrain_generator"],
         score=None,
     )

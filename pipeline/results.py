@@ -1,10 +1,9 @@
-"""Print the scores of reports/metrics.json as a table. `make repro` does so last."""
-
-import json
+"""Print the scores of reports/methods.csv as a table. `make repro` does so last."""
 
 import typer
 
 from glcic.errors import UserError
+from glcic.evaluation.tables import read_methods
 from pipeline import _stage
 
 HEADER = ("mask set", "method", "L1 hole %", "L1 %", "PSNR dB", "SSIM")
@@ -12,12 +11,11 @@ HEADER = ("mask set", "method", "L1 hole %", "L1 %", "PSNR dB", "SSIM")
 
 def main() -> None:
     """Print the table in Markdown, ready for a README."""
-    if not _stage.METRICS.exists():
-        raise UserError(f"{_stage.METRICS}: no such file; run `dvc repro` first")
-    metrics = json.loads(_stage.METRICS.read_text())
+    if not _stage.METHODS.exists():
+        raise UserError(f"{_stage.METHODS}: no such file; run `dvc repro` first")
     rows = [
         (mask_set, method.replace("_", " "), *(_number(s[k], d) for k, d in FORMAT))
-        for mask_set, methods in metrics.items()
+        for mask_set, methods in read_methods(_stage.METHODS.read_text()).items()
         for method, s in methods.items()
     ]
     widths = [max(len(row[i]) for row in [HEADER, *rows]) for i in range(len(HEADER))]

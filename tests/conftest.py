@@ -1,5 +1,6 @@
 """A tiny pipeline that every test can afford."""
 
+import copy
 import os
 import shutil
 import subprocess
@@ -98,6 +99,17 @@ class Project:
         tree = yaml.load(path) if path.exists() else merge(default_tree(), TINY)
         yaml.dump(merge(tree, overlay), path)
 
+    def copy(self, folder: Path) -> "Project":
+        """All of it in another folder: with data, models, cache and scratch folder."""
+        shutil.copytree(self.folder, folder)
+        return self.at(folder)
+
+    def at(self, folder: Path) -> "Project":
+        """The copy or clone of this project that lies in `folder`."""
+        other = copy.copy(self)
+        other.folder = folder
+        return other
+
     @property
     def environment(self) -> dict[str, str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("GLCIC_", "DVC_", "MLFLOW_"))}
@@ -139,6 +151,9 @@ class Project:
     def repro(self, *arguments: str, expect: int | None = 0, **environment: str) -> str:
         return self.run(sys.executable, "-m", "dvc", "repro", *arguments, expect=expect, **environment)
 
+    def dvc(self, *arguments: str) -> str:
+        return self.run(sys.executable, "-m", "dvc", *arguments)
+
     def bytes_of(self, *patterns: str) -> dict[str, bytes]:
         """Content of all files that match, by their relative names."""
         paths = sorted(path for pattern in patterns for path in self.folder.glob(pattern))
@@ -148,7 +163,12 @@ class Project:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long tests first, so that no worker is left alone with one at the end (each begins with two of them)."""
-    items.sort(key=lambda item: "test_pipeline" not in item.nodeid and "test_compare" not in item.nodeid)
+
+    def is_short(item: pytest.Item) -> bool:
+        runs_the_pipeline = "test_pipeline" in item.nodeid or "test_compare" in item.nodeid
+        return not runs_the_pipeline and item.get_closest_marker("long") is None
+
+    items.sort(key=is_short)
 
 
 @pytest.fixture(scope="session")
@@ -157,6 +177,14 @@ def cropped(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("cropped"), {})
     project.stage("download")
     project.stage("crop")
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A tiny project whose six stages have run, the joint one at a constant rate; tests copy it."""
+    project = Project(tmp_path_factory.mktemp("finished") / "project", {"train_joint": {"schedule": "constant"}})
+    project.repro()
     return project
 
 

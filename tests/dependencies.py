@@ -1,6 +1,7 @@
 """First-party import closures, for holding dvc.yaml's deps to what a stage really imports."""
 
 import ast
+from collections.abc import Container
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -35,14 +36,18 @@ def imports(file: Path) -> set[Path]:
     return found
 
 
-def closure(file: Path) -> set[Path]:
-    """Every first-party file that running `file` executes, itself included; files without code left out."""
+def closure(file: Path, apart: Container[Path] = ()) -> set[Path]:
+    """Every first-party file that running `file` executes, itself included; files without code left out.
+
+    Args:
+        apart: files that are left out, with what is imported by them alone.
+    """
     seen: set[Path] = set()
     todo = {file}
     while todo:
         current = todo.pop()
         seen.add(current)
-        todo |= imports(current) - seen
+        todo |= {found for found in imports(current) - seen if found not in apart}
     return {path for path in seen if has_code(path)}
 
 

@@ -8,7 +8,7 @@ import torch
 from conftest import ABOUT, ROOT, Project
 from PIL import Image
 
-from glcic.networks import CompletionNetwork
+from glcic.networks.completion import CompletionNetwork
 from glcic.presets import preset_names
 from glcic.training.weights import save_weights
 

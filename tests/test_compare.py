@@ -38,6 +38,7 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_interrupted_comparison_goes_on_and_a_finished_one_trains_nothing(tmp_path: Path) -> None:
     project = Project(tmp_path / "project", {})
     long = {"steps": 300, "validate_every": 10, "checkpoint_every": 1000}
@@ -130,7 +131,7 @@ def test_speed_is_read_from_the_row_that_recorded_it(tmp_path: Path) -> None:
     name = "train_joint/images_per_second"
     assert tracking.recorded(tmp_path, params, [name]) == {}
     assert not list(tmp_path.iterdir())  # nothing created
-    row = tracking.open_row(tmp_path, params, name="a", stage="train_joint", step=0)
+    row = tracking.open_row(tmp_path, params, stage="train_joint", step=0)
     row.log_point("train_joint", 1, {"images_per_second": 5.0})
     row.log_point("train_joint", 2, {"images_per_second": 7.0})
     assert tracking.recorded(tmp_path, params, [name, "train_joint/nothing"]) == {name: 7.0}

@@ -14,10 +14,11 @@ from glcic.completion import Completer
 from glcic.data.faces import Faces
 from glcic.errors import UserError
 from glcic.evaluation.baselines import inpaint, mean_fill
-from glcic.evaluation.evaluate import evaluate, means
+from glcic.evaluation.evaluate import evaluate
 from glcic.evaluation.metrics import l1, l1_hole, psnr, ssim
+from glcic.evaluation.tables import headline, means, read_methods, write_methods
 from glcic.masks import box_masks
-from glcic.networks import CompletionNetwork
+from glcic.networks.completion import CompletionNetwork
 from glcic.training.weights import load_weights, save_weights
 
 
@@ -102,6 +103,17 @@ def test_means_are_over_finite_scores() -> None:
         {"mask_set": "center", "method": "m", "l1_hole": [1, 3], "l1": [1, 3], "psnr": [20, np.inf], "ssim": [0.5, 1]}
     )
     assert means(table) == {"center": {"m": {"l1_hole": 2, "l1": 2, "psnr": 20, "ssim": 0.75}}}
+
+
+def test_tables_of_methods_and_headline() -> None:
+    perfect, fair = ({"l1_hole": 0.0, "l1": 0.0, "psnr": v, "ssim": 1.0} for v in (None, 24.5))
+    methods = {"center": {"completion": fair, "telea": perfect}, "box": {"completion": perfect}}
+    assert write_methods(methods).splitlines()[2] == "center,telea,0.0,0.0,,1.0"
+    assert read_methods(write_methods(methods)) == methods
+    assert headline({"center": methods["center"]}, methods) == {
+        "val": {"center": fair},
+        "test": {"center": fair, "box": perfect},
+    }
 
 
 @pytest.fixture

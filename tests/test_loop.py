@@ -1,4 +1,4 @@
-"""The loop: resuming is bit-identical, stopping is clean, schedules and estimates do what they say."""
+"""The loop: resuming and going on are bit-identical, stopping is clean, schedules and estimates do what they say."""
 
 import os
 import signal
@@ -16,13 +16,15 @@ from torch import Tensor
 from glcic.data.batches import TrainingBatches, validation_batches
 from glcic.data.faces import Faces
 from glcic.errors import UserError
-from glcic.networks import CompletionNetwork, ContextDiscriminator
+from glcic.networks.completion import CompletionNetwork
+from glcic.networks.discriminator import ContextDiscriminator
 from glcic.params import Adadelta, Params, TrainJoint
 from glcic.training import loop
 from glcic.training.curve import Point
+from glcic.training.finished import settle
 from glcic.training.loop import Observer, Progress, train
 from glcic.training.optimisation import make_optimiser, schedule_factor, set_learning_rate
-from glcic.training.scratch import Scratch, fingerprint
+from glcic.training.scratch import Scratch, extendable, fingerprint, stage_fingerprint
 from glcic.training.stop import Interrupted
 from glcic.training.train_joint import TrainJointPhase
 
@@ -59,7 +61,7 @@ class Silent(Observer):
 def run(
     cropped: Project, scratch: Scratch, observer: Silent, section: TrainJoint = PARAMS.train_joint
 ) -> tuple[TrainJointPhase, Progress]:
-    """Train the joint phase, the one with most state, for its 6 steps."""
+    """Train the joint phase, the one with most state; for 6 steps unless told otherwise."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     fabric = Fabric(accelerator="cpu", devices=1)
@@ -105,13 +107,18 @@ def test_resuming_is_bit_identical(cropped: Project, tmp_path: Path, kill_at: in
     observer = Silent()
     phase, resumed = run(cropped, scratch, observer, section)
     assert observer.started_at == kill_at
-    assert resumed.curve == whole.curve
     assert [point["step"] for point in resumed.curve] == [2, 4, 6]
+    assert_same(phase, resumed, expected, whole)
+
+
+def assert_same(phase: TrainJointPhase, progress: Progress, expected: dict[str, Tensor], whole: Progress) -> None:
+    """Curve, last and best weights, to the bit."""
+    assert progress.curve == whole.curve
     actual = weights(phase)
     assert actual.keys() == expected.keys()
     assert all(torch.equal(actual[name], expected[name]) for name in expected)
     for name, best in whole.best["completion"].items():
-        assert torch.equal(best, resumed.best["completion"][name])
+        assert torch.equal(best, progress.best["completion"][name])
 
 
 def test_finished_training_is_found_finished(cropped: Project, tmp_path: Path) -> None:
@@ -121,6 +128,83 @@ def test_finished_training_is_found_finished(cropped: Project, tmp_path: Path) -
     again, _ = run(cropped, scratch, observer)
     assert observer.started_at == 6
     assert all(torch.equal(a, b) for a, b in zip(weights(phase).values(), weights(again).values(), strict=True))
+
+
+def of_steps(steps: int, **changes: Any) -> TrainJoint:
+    return PARAMS.train_joint.model_copy(update={"steps": steps, "schedule": "constant", **changes})
+
+
+@pytest.mark.parametrize(
+    ("shorter", "changes"), [(4, {}), (5, {}), (3, STATEFUL)], ids=["on the grid", "off the grid", "stateful"]
+)
+def test_a_longer_training_goes_on_from_a_shorter_one(
+    cropped: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], shorter: int, changes: dict[str, Any]
+) -> None:
+    """Bit-identical, also where the shorter one's last validation is none of the longer one's."""
+    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Silent(), of_steps(7, **changes))
+    expected = weights(phase)
+
+    scratch, models = Scratch(tmp_path / "two", "train_joint", "f" * 64), tmp_path / "models"
+    _, short = run(cropped, scratch, Silent(), of_steps(shorter, **changes))
+    assert short.curve[-1]["step"] == shorter
+    models.mkdir()
+    scratch.finish(models, extendable=True)
+    settle(tmp_path / "two", "train_joint", models)
+    capsys.readouterr()
+    observer = Silent()
+    phase, longer = run(cropped, scratch, observer, of_steps(7, **changes))
+    assert observer.started_at == shorter
+    assert f"train_joint: goes on from the finished training of {shorter} steps" in capsys.readouterr().out
+    assert [point["step"] for point in longer.curve] == [2, 4, 6, 7]
+    assert_same(phase, longer, expected, whole)
+    assert scratch.finished is None  # what the checkpoint is of now has not been recorded
+
+
+def test_a_shorter_training_starts_from_nothing(cropped: Project, tmp_path: Path) -> None:
+    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Silent(), of_steps(3))
+    expected = weights(phase)
+    scratch = Scratch(tmp_path / "two", "train_joint", "f" * 64)
+    run(cropped, scratch, Silent(), of_steps(6))
+    observer = Silent()
+    phase, shorter = run(cropped, scratch, observer, of_steps(3))
+    assert observer.started_at == 0
+    assert_same(phase, shorter, expected, whole)
+
+
+def test_only_a_constant_rate_lets_trainings_of_any_length_share_a_folder() -> None:
+    def key(steps: int, **changes: Any) -> str:
+        section = of_steps(steps, **changes).model_dump(mode="json")
+        return stage_fingerprint("train_joint", {"seed": 0, "train_joint": section}, [])
+
+    assert key(3) == key(6) != key(6, batch=8)
+    for falling in ("linear", "cosine"):
+        assert key(3, schedule=falling) != key(6, schedule=falling)
+        assert not extendable(of_steps(3, schedule=falling).model_dump())
+    assert key(0) != key(6), "a skipped phase is no training"
+
+
+def test_a_training_resumed_after_its_last_step_validates_there(cropped: Project, tmp_path: Path) -> None:
+    """As one whose process died between the last checkpoint and writing its models."""
+    scratch = Scratch(tmp_path, "train_joint", "f" * 64)
+    section = PARAMS.train_joint.model_copy(update={"steps": 5})  # its rate falls
+    phase, whole = run(cropped, scratch, Silent(), section)
+    expected = weights(phase)
+    state = scratch.load(torch.device("cpu"))
+    assert state is not None
+    assert [point["step"] for point in state["progress"]["curve"]] == [2, 4]
+    phase, resumed = run(cropped, scratch, Silent(), section)
+    assert_same(phase, resumed, expected, whole)
+
+
+def test_a_training_that_dvc_has_recorded_is_repeated_in_earnest(cropped: Project, tmp_path: Path) -> None:
+    """`dvc repro --force`, which nothing tells from another start, is to confirm the result."""
+    scratch, models, observer = Scratch(tmp_path, "train_joint", "f" * 64), tmp_path / "models", Silent()
+    run(cropped, scratch, Silent(), of_steps(2))
+    models.mkdir()
+    scratch.finish(models, extendable=True)
+    settle(tmp_path, "train_joint", models)
+    run(cropped, scratch, observer, of_steps(2))
+    assert observer.started_at == 0
 
 
 @pytest.mark.parametrize("changes", [{}, STATEFUL], ids=["plain", "stateful"])
@@ -183,20 +267,86 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pyte
     assert list(scratch.folder.iterdir()) == [scratch.checkpoint]
 
 
+class Checkpoints:
+    """The checkpoints of one stage, each under a letter; its training ended in the models of the same letter."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def of(self, letter: str) -> Scratch:
+        return Scratch(self.root, "train_joint", letter * 64)
+
+    def models(self, letter: str) -> Path:
+        folder = self.root / "models" / letter
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "weights").write_text(letter)
+        return folder
+
+    def save(self, letter: str, *, extendable: bool | None = None) -> None:
+        """`extendable` None: the training has not finished."""
+        self.of(letter).save({"step": 1})
+        if extendable is not None:
+            self.of(letter).finish(self.models(letter), extendable=extendable)
+
+    def start_later_stage(self, letter: str) -> None:
+        settle(self.root, "train_joint", self.models(letter))
+
+    @property
+    def there(self) -> str:
+        return "".join(letter for letter in "abcdef" if self.of(letter).checkpoint.exists())
+
+
 def test_a_finished_checkpoint_goes_when_a_later_stage_starts_from_its_models(tmp_path: Path) -> None:
-    models, others = tmp_path / "models", tmp_path / "others"
-    for folder in (models, others):
-        folder.mkdir()
-        (folder / "weights").write_text(folder.name)
-    finished, other, going = (Scratch(tmp_path, "train_joint", letter * 64) for letter in "abc")
-    for scratch in (finished, other, going):
-        scratch.save({"step": 1})
-    finished.finish(models)
-    other.finish(others)
-    Scratch.clear_finished(tmp_path, "train_joint", models)
-    assert not finished.checkpoint.exists()
-    assert other.checkpoint.exists()
-    assert going.checkpoint.exists()
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("a", extendable=False)
+    checkpoints.save("b", extendable=False)
+    checkpoints.save("c")
+    checkpoints.start_later_stage("a")
+    assert checkpoints.there == "bc"
+    checkpoints.start_later_stage("d")  # of models from DVC's cache
+    assert checkpoints.there == "bc"
+
+
+def test_the_newest_checkpoint_that_a_longer_training_may_go_on_from_stays(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("a", extendable=True)
+    checkpoints.start_later_stage("a")
+    assert checkpoints.there == "a"
+    checkpoints.save("b", extendable=True)
+    checkpoints.save("c", extendable=True)
+    checkpoints.save("d")
+    assert checkpoints.there == "abcd"
+    checkpoints.start_later_stage("b")  # c's is yet to start, as of another experiment in the queue
+    assert checkpoints.there == "bcd"
+    for _ in range(2):  # two later stages start from the same models
+        checkpoints.start_later_stage("c")
+        assert checkpoints.there == "cd"
+    checkpoints.save("e", extendable=False)
+    checkpoints.start_later_stage("e")
+    assert checkpoints.there == "d"
+
+
+def test_a_checkpoint_in_use_is_left_alone(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("a", extendable=True)
+    checkpoints.start_later_stage("a")
+    checkpoints.save("b", extendable=True)
+    with checkpoints.of("a").locked():
+        checkpoints.start_later_stage("b")
+        assert checkpoints.there == "ab"
+    checkpoints.start_later_stage("b")
+    assert checkpoints.there == "b"
+
+
+def test_two_trainings_with_the_same_models_leave_one_checkpoint(tmp_path: Path) -> None:
+    """As after an edited comment: another fingerprint, the same result."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("a", extendable=True)
+    checkpoints.start_later_stage("a")
+    checkpoints.of("b").save({"step": 1})
+    checkpoints.of("b").finish(checkpoints.models("a"), extendable=True)
+    checkpoints.start_later_stage("a")
+    assert checkpoints.there == "b"
 
 
 def test_a_second_trainer_waits_and_says_for_whom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

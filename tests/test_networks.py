@@ -7,17 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from glcic.networks import (
-    CompletionNetwork,
-    ContextDiscriminator,
-    PatchDiscriminator,
-    UNetAttention,
-    count_macs,
-    count_parameters,
-)
-from glcic.networks.discriminator import cut_windows
+from glcic.networks.completion import CompletionNetwork
+from glcic.networks.cost import count_macs, count_parameters
+from glcic.networks.discriminator import ContextDiscriminator, cut_windows
 from glcic.networks.layers import Gated, activation_layer
-from glcic.networks.unet import SelfAttention
+from glcic.networks.patchgan import PatchDiscriminator
+from glcic.networks.unet import SelfAttention, UNetAttention
 from glcic.params import Activation, Convolution, Labels, Normalisation, Output
 
 

@@ -14,8 +14,10 @@ from glcic.data.batches import Batch, TrainingBatches, validation_batches
 from glcic.data.faces import Faces
 from glcic.losses import completed_loss, generator_loss, real_loss, reconstruction_loss
 from glcic.masks import composite
-from glcic.networks import CompletionNetwork, ContextDiscriminator, PatchDiscriminator
 from glcic.networks.build import last_layer
+from glcic.networks.completion import CompletionNetwork
+from glcic.networks.discriminator import ContextDiscriminator
+from glcic.networks.patchgan import PatchDiscriminator
 from glcic.params import Adversarial, Params
 from glcic.training.phase import Images, Phase, frozen, is_real, validation_scores
 from glcic.training.pretrain_discriminators import PretrainDiscriminatorsPhase, discriminator_gradients

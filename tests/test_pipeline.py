@@ -116,8 +116,9 @@ def test_repro_on_synthetic_faces(tmp_path: Path) -> None:
         assert pd.read_csv(project.folder / "reports" / name)["step"].tolist() == [2, 4, 6]
     for name in ("samples/pretrain_generator.png", "samples/train_joint.png", "figures/completions.png"):
         assert (project.folder / "reports" / name).read_bytes().startswith(b"\x89PNG")
-    # Checkpoints are gone once a later stage has started.
-    assert not list((project.folder / ".glcic/checkpoints").glob("*/"))
+    # Checkpoints are gone once a later stage has started, but where the rate is constant: a longer training may go on.
+    left = (project.folder / ".glcic/checkpoints").glob("*/")
+    assert [path.name.rpartition("-")[0] for path in left] == ["pretrain_discriminators"]
 
     assert "up to date" in project.repro()
     assert "| center   | completion" in project.run(sys.executable, "-m", "pipeline.results")

@@ -15,8 +15,11 @@ from conftest import ROOT, Project
 from ruamel.yaml import YAML
 
 from glcic.completion import Completer
-from glcic.networks import CompletionNetwork, UNetAttention, count_parameters
-from glcic.networks.build import completion_network, discriminator
+from glcic.networks.build import completion_network
+from glcic.networks.build_discriminator import discriminator
+from glcic.networks.completion import CompletionNetwork
+from glcic.networks.cost import count_parameters
+from glcic.networks.unet import UNetAttention
 from glcic.params import Context, Params, Training, UNetParams, handed, load
 from glcic.presets import first_line, preset_names, preset_params
 

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 from glcic import tracking
+from glcic.tracking.names import digest_of_models
 
 PARAMS: dict[str, Any] = {
     "preset": "small",
@@ -20,13 +23,27 @@ PARAMS: dict[str, Any] = {
     "runtime": {"threads": 2, "celeba": "/hidden-attic/faces", "images": "/hidden-attic/images"},
     "tracking": {"enabled": True, "experiment": "glcic"},
     "download": {
-        "zip": None,
+        "source": "celeba",
+        "celeba": {"zip_md5": None, "mirrors": ["file:///hidden-attic/mirror"]},
         "mirrors": ["file:///hidden-attic/mirror/faces.zip", "https://example.org/faces.zip"],
     },
+    "crop": {"size": 16},
+    "evaluate": {"mask_sets": ["center"]},
     "pretrain_generator": {"steps": 3},
     "train_joint": {"adversarial": {"weight": 0.0004}, "betas": [0.5, 0.999]},
 }
 CURVE = [{"step": 0, "loss": 1.0}, {"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25, "val_psnr": 20.0}]
+SUMMARY: dict[str, Any] = {
+    "size": 16,
+    "images": {"train": 3, "val": 2, "test": 1},
+    "refused": 0,
+    "sha256": 8 * "01234567",
+}
+ENVIRONMENT = {
+    "device": "cpu: a processor",
+    "git": {"commit": 5 * "01234567", "dirty": False},
+    "packages": {"numpy": "2.0"},
+}
 GRID = np.zeros((8, 16, 3), np.uint8)
 
 
@@ -34,6 +51,7 @@ GRID = np.zeros((8, 16, 3), np.uint8)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "60")  # no sample within a test
 
 
 @pytest.fixture(scope="module")
@@ -50,21 +68,40 @@ def params(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.fixture
-def outputs(tmp_path: Path) -> dict[str, Any]:
-    """What a finished pipeline leaves, as arguments of `complete_row`."""
-    curve, metrics, figure = tmp_path / "curve.csv", tmp_path / "metrics.json", tmp_path / "faces.png"
+def models(tmp_path: Path) -> Path:
+    """A folder of weights; the tests' random one of its kind."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "completion_last.safetensors").write_bytes(str(tmp_path).encode())
+    return folder
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, models: Path) -> tracking.Outputs:
+    """What a finished pipeline leaves, but for the weights of its completion network, which take seconds to log."""
+    curve, metrics, table = tmp_path / "curve.csv", tmp_path / "metrics.json", tmp_path / "methods.csv"
+    figure, lock, summary = tmp_path / "faces.png", tmp_path / "dvc.lock", tmp_path / "summary.json"
     curve.write_text("step,loss,val_psnr\n0,1.0,\n1,0.5,\n2,0.25,20.0\n")
-    metrics.write_text(json.dumps({"center": {"completion": {"psnr": 25.5}}, "masks": "a hash"}))
+    scores = {"val": {"center": {"psnr": 24.5}}, "test": {"center": {"psnr": 25.5, "ssim": None}}, "masks": "a hash"}
+    metrics.write_text(json.dumps(scores))
+    table.write_text("mask_set,method,psnr\ncenter,completion,25.5\n")
     figure.write_bytes(b"not really an image")
-    return {
-        "curves": {"pretrain_generator": curve, "train_joint": tmp_path / "missing.csv"},
-        "metrics": metrics,
-        "figures": [figure],
-    }
+    lock.write_text("stages: {crop: {outs: [{path: data/faces, md5: 0f.dir}]}}")
+    summary.write_text(json.dumps(SUMMARY))
+    return tracking.Outputs(
+        curves={"pretrain_generator": curve, "train_joint": tmp_path / "missing.csv"},
+        metrics=metrics,
+        tables=[table],
+        figures=[figure],
+        models={"pretrain_generator": models, "train_joint": tmp_path / "missing"},
+        summary=summary,
+        lock=lock,
+        evaluation={"seconds": 2.0},
+    )
 
 
 def open_row(root: Path, params: Mapping[str, Any], **changes: Any) -> tracking.Row:
-    stage: dict[str, Any] = {"name": "small", "stage": "pretrain_generator", "step": 0}
+    stage: dict[str, Any] = {"stage": "pretrain_generator", "step": 0}
     return tracking.open_row(root, params, **(stage | changes))
 
 
@@ -101,17 +138,19 @@ def test_fingerprint_ignores_machine_and_tracking() -> None:
 
 
 def test_trained_row_is_complete(
-    root: Path, params: dict[str, Any], outputs: dict[str, Any], capfd: pytest.CaptureFixture[str]
+    root: Path, params: dict[str, Any], outputs: tracking.Outputs, models: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    row = open_row(root, params)
+    row = open_row(root, params, environment=ENVIRONMENT, data=SUMMARY)
     for point in CURVE:
-        row.log_point("pretrain_generator", int(point["step"]), point | {"gradient": float("nan")})
+        row.log_point(
+            "pretrain_generator", int(point["step"]), point | {"gradient": float("nan"), "images_per_second": 9.0}
+        )
     for _ in range(2):  # a resumed stage comes past the same step again
         row.log_point("pretrain_generator", 2, {"loss": 0.25})
         row.log_image("pretrain_generator", 2, GRID)
     assert [run.info.status for run in rows(root, params)] == ["RUNNING"]
-    row.finish("pretrain_generator")
-    line = tracking.complete_row(root, params, name="small", **outputs)
+    row.finish("pretrain_generator", models)
+    line = tracking.complete_row(root, params, outputs)
 
     (run,) = rows(root, params)
     assert run.info.run_name == f"small-{tracking.fingerprint(params)[:8]}"
@@ -120,7 +159,11 @@ def test_trained_row_is_complete(
     assert run.data.params == {
         "preset": "small",
         "seed": params["seed"],
-        "download.zip": "null",
+        "download.source": "celeba",
+        "download.celeba.zip_md5": "null",
+        "download.celeba.mirrors": '["mirror"]',
+        "crop.size": "16",
+        "evaluate.mask_sets": '["center"]',
         "download.mirrors": '["faces.zip", "https://example.org/faces.zip"]',
         "pretrain_generator.steps": "3",
         "train_joint.adversarial.weight": "0.0004",
@@ -130,38 +173,66 @@ def test_trained_row_is_complete(
     assert tags == {
         "glcic.fingerprint": tracking.fingerprint(params),
         "glcic.finished.pretrain_generator": "true",
+        "glcic.models.pretrain_generator": digest_of_models(models),
+        "glcic.complete": outputs.digest,
         "runtime.threads": "2",
+        "device": "cpu: a processor",
+        "git.commit": 5 * "01234567",
+        "git.dirty": "false",
+        "dvc.data/faces": "0f.dir",
     }
-    assert points(root, run) == {
+    history = points(root, run)
+    seconds = [value for _, value in history.pop("pretrain_generator/seconds")]
+    assert len(seconds) == 3
+    assert seconds == sorted(seconds)
+    assert {key: history[key] for key in history if not key.startswith("system/")} == {
         "pretrain_generator/loss": [(0, 1.0), (1, 0.5), (2, 0.25)],
         "pretrain_generator/val_psnr": [(2, 20.0)],
-        "test/center/completion/psnr": [(0, 25.5)],
+        "pretrain_generator/images_per_second": [(0, 9.0), (1, 9.0), (2, 9.0)],
+        "val/center/psnr": [(0, 24.5)],
+        "test/center/psnr": [(0, 25.5)],
+        "evaluate/seconds": [(0, 2.0)],
     }
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("celeba-16", 4 * "01234567")
+    assert json.loads(data.dataset.source)["url"].endswith("CelebA.html")
+    assert json.loads(data.dataset.profile) == {"train": 3, "val": 2, "test": 1, "refused": 0}
     images = [path for path in artifacts(root, run) if path.startswith("images/pretrain_generator+step+2+")]
     assert sorted(Path(path).suffix for path in images) == [".png", ".webp"]
-    assert set(artifacts(root, run)) - set(images) == {"params.yaml", "figures/faces.png"}
+    assert set(artifacts(root, run)) - set(images) == {
+        "params.yaml",
+        "dvc.lock",
+        "environment/pretrain_generator.json",
+        "figures/faces.png",
+        "tables/methods.csv",
+    }
 
     stored = [path.read_bytes() for path in root.rglob("*") if path.is_file()]
     assert not any(b"hidden-attic" in content for content in stored), "a private path was logged"
     assert capfd.readouterr().err == "", "MLflow chatters, or warned"
 
 
-def test_row_from_cached_outputs_is_completed_once(root: Path, params: dict[str, Any], outputs: dict[str, Any]) -> None:
+def test_row_from_cached_outputs_is_completed_once(
+    root: Path, params: dict[str, Any], outputs: tracking.Outputs
+) -> None:
     def state() -> list[Any]:
         return [(run.to_dictionary(), points(root, run), set(artifacts(root, run))) for run in rows(root, params)]
 
-    first = tracking.complete_row(root, params, name="small", **outputs)
+    first = tracking.complete_row(root, params, outputs)
     before = state()
     assert len(before) == 1
     assert len(before[0][1]["pretrain_generator/loss"]) == 3
-    assert tracking.complete_row(root, params, name="small", **outputs) == first
+    assert tracking.complete_row(root, params, outputs) == first
     assert state() == before
 
-    outputs["metrics"].write_text('{"center": {"completion": {"psnr": 26.0}}}')
-    outputs["figures"][0].write_bytes(b"another image")
-    tracking.complete_row(root, params, name="small", **outputs)
+    assert tracking.is_complete(root, params, outputs)
+    assert outputs.metrics is not None
+    outputs.metrics.write_text('{"test": {"center": {"psnr": 26.0}}}')
+    outputs.figures[0].write_bytes(b"another image")
+    assert not tracking.is_complete(root, params, outputs)
+    tracking.complete_row(root, params, outputs)
     (run,) = rows(root, params)
-    assert run.data.metrics["test/center/completion/psnr"] == 26.0
+    assert run.data.metrics["test/center/psnr"] == 26.0
     figure = client_of(root).download_artifacts(run.info.run_id, "figures/faces.png")
     assert Path(figure).read_bytes() == b"another image"
 
@@ -180,15 +251,64 @@ def test_resuming_doubles_no_point(root: Path, params: dict[str, Any]) -> None:
     row.log_image("pretrain_generator", 2, GRID)
     (run,) = rows(root, params)
     assert (run.info.status, run.data.tags["runtime.threads"]) == ("RUNNING", "8")
-    assert points(root, run) == {
+    history = points(root, run)
+    assert [step for step, _ in history.pop("pretrain_generator/seconds")] == [0, 2]
+    assert {key: history[key] for key in history if not key.startswith("system/")} == {
         "pretrain_generator/loss": [(0, 1.0), (1, 0.5), (2, 0.25)],
         "pretrain_generator/val_psnr": [(2, 20.0)],
     }
     assert len(list(artifacts(root, run, "images"))) == 2  # one image and its thumbnail
 
 
-def test_starting_over_opens_a_new_row(root: Path, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    open_row(root, params).finish("pretrain_generator")
+def test_stage_from_the_cache_is_copied_from_the_row_that_trained_it(
+    root: Path, params: dict[str, Any], outputs: tracking.Outputs, models: Path
+) -> None:
+    """Two configurations that differ in a later stage share the first one's weights."""
+    row = open_row(root, params, environment=ENVIRONMENT)
+    for step in (1, 2):
+        row.log_point("pretrain_generator", step, {"loss": 1.0, "images_per_second": 10.0 * step})
+        row.log_image("pretrain_generator", step, GRID)
+    row.finish("pretrain_generator", models)
+    (trained,) = rows(root, params)
+
+    other = copy.deepcopy(params)
+    other["train_joint"]["adversarial"]["weight"] = 0.5
+    tracking.complete_row(root, other, outputs)
+    (run,) = rows(root, other)
+    assert run.data.tags["glcic.cached.pretrain_generator"] == trained.info.run_name
+    history = points(root, run)
+    assert history["pretrain_generator/images_per_second"] == [(1, 10.0), (2, 20.0)]
+    assert history["pretrain_generator/seconds"] == points(root, trained)["pretrain_generator/seconds"]
+    assert history["pretrain_generator/loss"] == [(0, 1.0), (1, 0.5), (2, 0.25)]  # from its own file
+    assert set(artifacts(root, run, "images")) == set(artifacts(root, trained, "images"))
+    assert set(artifacts(root, run, "environment")) == {"environment/pretrain_generator.json"}
+
+    (models / "completion_last.safetensors").write_bytes(b"weights that nobody here has trained")
+    other["seed"] = "elsewhere"
+    tracking.complete_row(root, other, outputs)
+    (run,) = rows(root, other)
+    assert run.data.tags["glcic.cached.pretrain_generator"] == "unknown"
+    assert not list(artifacts(root, run, "images"))
+
+
+def test_load_of_the_machine_is_recorded(
+    root: Path, params: dict[str, Any], models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    before = set(threading.enumerate())
+    row = open_row(root, params)
+    deadline = time.monotonic() + 60
+    while not any(key.startswith("system/cpu") for key in rows(root, params)[0].data.metrics):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+    row.finish("pretrain_generator", models)
+    assert set(threading.enumerate()) <= before, "it goes on after the stage has ended"
+
+
+def test_starting_over_opens_a_new_row(
+    root: Path, params: dict[str, Any], models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_row(root, params).finish("pretrain_generator", models)
     open_row(root, params, stage="train_joint")
     assert len(rows(root, params)) == 1, "the next stage belongs into the same row"
 
@@ -207,7 +327,7 @@ def test_starting_over_opens_a_new_row(root: Path, params: dict[str, Any], monke
 
 
 def test_failure_warns_once_and_training_goes_on(
-    root: Path, params: dict[str, Any], outputs: dict[str, Any], capfd: pytest.CaptureFixture[str]
+    root: Path, params: dict[str, Any], outputs: tracking.Outputs, models: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     row = open_row(root, params)
     (run,) = rows(root, params)
@@ -215,11 +335,11 @@ def test_failure_warns_once_and_training_goes_on(
     for point in CURVE:
         row.log_point("pretrain_generator", int(point["step"]), {"loss": point["loss"]})
     row.log_image("pretrain_generator", 2, GRID)
-    row.finish("pretrain_generator")
+    row.finish("pretrain_generator", models)
     (warning,) = capfd.readouterr().err.splitlines()
     assert warning.startswith("warning: MLflow: ")
 
-    tracking.complete_row(root, params, name="small", **outputs)
+    tracking.complete_row(root, params, outputs)
     (run,) = rows(root, params)
     assert len(points(root, run)["pretrain_generator/loss"]) == 3
 
@@ -227,16 +347,17 @@ def test_failure_warns_once_and_training_goes_on(
 def test_dead_server_warns_once(
     tmp_path: Path,
     params: dict[str, Any],
-    outputs: dict[str, Any],
+    outputs: tracking.Outputs,
+    models: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     row = open_row(tmp_path, params, curve=CURVE)
     row.log_point("pretrain_generator", 3, {"loss": 0.1})
-    row.finish("pretrain_generator")
+    row.finish("pretrain_generator", models)
     assert len(capfd.readouterr().err.splitlines()) == 1
-    assert tracking.complete_row(tmp_path, params, name="small", **outputs) is None
+    assert tracking.complete_row(tmp_path, params, outputs) is None
     assert len(capfd.readouterr().err.splitlines()) == 1
 
 
@@ -251,12 +372,13 @@ import sys
 sys.modules["mlflow"] = None
 from pathlib import Path
 from glcic import tracking
+from glcic.tracking.names import digest_of_models
 params = {"tracking": {"enabled": False, "experiment": "glcic"}}
-row = tracking.open_row(Path(sys.argv[1]), params, name="n", stage="train_joint", step=0)
+row = tracking.open_row(Path(sys.argv[1]), params, stage="train_joint", step=0)
 row.log_point("train_joint", 0, {"loss": 1.0})
 row.interrupt()
-row.finish("train_joint")
-assert tracking.complete_row(Path(sys.argv[1]), params, name="n", curves={}, metrics=None, figures=[]) is None
+row.finish("train_joint", Path("models"))
+assert tracking.complete_row(Path(sys.argv[1]), params, tracking.Outputs()) is None
 assert "torch" not in sys.modules
 """
 
@@ -272,7 +394,8 @@ OPEN = """
 import json, sys
 from pathlib import Path
 from glcic import tracking
-row = tracking.open_row(Path(sys.argv[1]), json.loads(sys.argv[2]), name="n", stage="train_joint", step=0)
+from glcic.tracking.names import digest_of_models
+row = tracking.open_row(Path(sys.argv[1]), json.loads(sys.argv[2]), stage="train_joint", step=0)
 row.log_point("train_joint", 0, {"loss": 1.0})
 """
 
@@ -283,4 +406,4 @@ def test_two_processes_open_a_fresh_store(tmp_path: Path) -> None:
     assert [process.communicate()[1] for process in processes] == ["", ""]
     for params in both:
         (run,) = rows(tmp_path, params)
-        assert points(tmp_path, run) == {"train_joint/loss": [(0, 1.0)]}
+        assert points(tmp_path, run)["train_joint/loss"] == [(0, 1.0)]

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
-from glcic.networks import count_macs, count_parameters
-from glcic.networks.build import completion_network, discriminator
+from glcic.networks.build import completion_network
+from glcic.networks.build_discriminator import discriminator
+from glcic.networks.cost import count_macs, count_parameters
 from glcic.params import Params
 from glcic.presets import first_line, preset_names, preset_params
 

@@ -1,5 +1,6 @@
-"""The command `glcic`: apply presets, complete photos."""
+"""The command `glcic`: apply presets, complete photos, verify reports."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,8 @@ from glcic.presets import apply_preset
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PRESETS = Path("presets")
 WEIGHTS = Path("models/train_joint/completion_last.safetensors")  # of the last `make repro`
+REPORT = Path("reports")  # likewise
+VERIFIER = Path("pipeline/verify.py")
 
 
 @app.command()
@@ -42,6 +45,20 @@ def complete(
 
     complete_photo(image, mask, output, weights)
     typer.echo(f"wrote {output}")
+
+
+@app.command()
+def verify(
+    report: Annotated[Path, typer.Argument(help="folder of a report, like reports or reports/celeba-small")] = REPORT,
+) -> None:
+    """Rebuild a report in a clean clone of the commit, and say number by number whether it is confirmed.
+
+    Takes as long as `make repro`. Exit status 1 if the report says what the rebuild does not.
+    """
+    if not VERIFIER.exists():
+        raise UserError(f"{VERIFIER}: no such file; run `glcic verify` from the project's root")
+    # In this process's place, so that Ctrl-C and the exit status are the verifier's; the library imports no pipeline.
+    os.execv(sys.executable, [sys.executable, "-m", "pipeline.verify", str(report)])
 
 
 def main() -> None:

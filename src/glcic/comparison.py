@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.comments import CommentedMap
 
 from glcic import presets
 from glcic.errors import UserError
@@ -18,7 +19,7 @@ from glcic.params import Params, Section, validate
 
 # Equal conditions: the same images and, since the seed draws them, the same holes of the test split.
 SHARED = ("seed", "download", "crop", "evaluate.mask_sets")
-PHASES = {"completion": "train_joint", "pretrained": "pretrain_generator"}  # method in metrics.json → its phase
+PHASES = {"completion": "train_joint", "pretrained": "pretrain_generator"}  # method in methods.csv → its phase
 SCORES = {"l1_hole": ("L1 hole %", 2), "l1": ("L1 %", 2), "psnr": ("PSNR dB", 2), "ssim": ("SSIM", 3)}
 BASELINES = {"mean_fill": "mean fill", "telea": "Telea", "navier_stokes": "Navier–Stokes"}
 COLUMNS = ("preset", "mask", "phase", "parameters", "images_per_second", *SCORES)
@@ -79,7 +80,7 @@ class Result:
     """What a finished run is remembered for.
 
     Attributes:
-        metrics: {mask set: {method: {score: value}}}, as in reports/metrics.json.
+        metrics: {mask set: {method: {score: value}}}, as in reports/methods.csv.
         parameters: of the completion network.
         speeds: images per second by phase; phases that nobody recorded are missing.
     """
@@ -91,7 +92,7 @@ class Result:
 
     @property
     def methods(self) -> list[str]:
-        """The trained methods it was scored with, the last phase first."""
+        """The trained methods it was scored with, the last phase first; `pretrained` is not there if it was skipped."""
         return [m for m in PHASES if all(m in scores for scores in self.metrics.values())]
 
 
@@ -170,11 +171,23 @@ def _run(name: str, preset: str, folder: Path, params: Path, *overlays: tuple[Pa
     if not path.exists():
         known = ", ".join(presets.preset_names(folder)) or "none here: run from the project's root"
         raise UserError(f"{overlays[-1][0]}: preset {preset}: no {path}; there are {known}")
-    own = [] if preset == "default" else [(path, presets._read(YAML(typ="safe"), path))]
+    own = [] if preset == "default" else [(path, presets.read_tree(YAML(typ="safe"), path))]
     tree = presets.preset_tree(folder, [*own, *overlays, (path, {"preset": name})], params)
+    return run_of(name, tree, overlays[-1][0])
+
+
+def run_of(name: str, tree: CommentedMap, place: Path) -> Run:
+    """A run of this name with these parameters, comments kept.
+
+    Args:
+        place: where the parameters come from, named in errors.
+
+    Raises:
+        UserError: a parameter is wrong.
+    """
     text = io.StringIO()
-    presets._commented_yaml().dump(tree, text)
-    return Run(name, text.getvalue(), validate(YAML(typ="safe").load(text.getvalue()), overlays[-1][0]))
+    presets.commented_yaml().dump(tree, text)
+    return Run(name, text.getvalue(), validate(YAML(typ="safe").load(text.getvalue()), place))
 
 
 def _dig(tree: Any, dotted: str) -> Any:
@@ -233,7 +246,7 @@ def report(about: str, tables: Mapping[str, Sequence[Result]], images: Mapping[s
         f"Made by `{command}`.",
         *(_tables(title, results) for title, results in tables.items()),
         "## Classical baselines",
-        _markdown(
+        markdown(
             ["mask set", "method", *(title for title, _ in SCORES.values())],
             [
                 [mask, shown, *_scores(scores[m])]
@@ -247,7 +260,7 @@ def report(about: str, tables: Mapping[str, Sequence[Result]], images: Mapping[s
 
 
 def _tables(title: str, results: Sequence[Result]) -> str:
-    parts = [f"## {title.capitalize()}", "Steps × batch of each phase:", _markdown(*_steps(results))]
+    parts = [f"## {title.capitalize()}", "Steps × batch of each phase:", markdown(*_steps(results))]
     header = ["run", "phase", "parameters", "images/s", *(shown for shown, _ in SCORES.values())]
     for mask in results[0].metrics:
         ranked = sorted(results, key=lambda result: _rank(result, mask))
@@ -262,13 +275,13 @@ def _tables(title: str, results: Sequence[Result]) -> str:
             for result in ranked
             for m in result.methods
         ]
-        parts += [f"### {title.capitalize()}, mask set {mask}", _markdown(header, table)]
+        parts += [f"### {title.capitalize()}, mask set {mask}", markdown(header, table)]
     return "\n\n".join(parts)
 
 
 def _rank(result: Result, mask: str) -> tuple[float, str]:
-    """Best PSNR of the last phase first; without one last."""
-    psnr = result.metrics[mask][result.methods[0]]["psnr"] if result.methods else None
+    """Best PSNR of the last phase first; undefined ones last."""
+    psnr = result.metrics[mask][result.methods[0]]["psnr"]
     return (float("inf") if psnr is None else -psnr), result.run.name
 
 
@@ -288,6 +301,7 @@ def _number(value: float | None, digits: int, unknown: str = "–") -> str:
     return unknown if value is None else f"{value:.{digits}f}"
 
 
-def _markdown(header: Sequence[str], table: Sequence[Sequence[str]]) -> str:
+def markdown(header: Sequence[str], table: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [header, ["---"] * len(header), *table]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,6 +1,7 @@
 """Holes to train on: a box or several, the centre, brush strokes, or masks from files.
 
-Masks are (N, 1, S, S), 1 in the hole, and none is empty.
+Masks are (N, 1, S, S), 1 in the hole, and none is empty. OpenCV and Pillow are imported where strokes and files are:
+the other holes do without them, and each training process would pay for the import.
 """
 
 import hashlib
@@ -8,10 +9,8 @@ import math
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from glcic.errors import UserError
 from glcic.masks import Masks, box_masks, random_boxes
@@ -69,6 +68,8 @@ def stroke_masks(rng: np.random.Generator, n: int, size: int, ratio: tuple[float
 
 
 def _strokes(rng: np.random.Generator, size: int, target: int) -> NDArray[np.uint8]:
+    import cv2
+
     mask = np.zeros((size, size), np.uint8)
     while True:
         # A brush whose first dab is more than the target would leave only a sliver of itself.
@@ -145,6 +146,8 @@ def _mask_paths(folder: Path) -> list[Path]:
 
 
 def _read(path: Path, size: int) -> NDArray[np.uint8]:
+    from PIL import Image, ImageOps
+
     try:
         grey = ImageOps.exif_transpose(Image.open(path)).convert("L")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -29,9 +29,9 @@ def first_line(name: str, folder: Path) -> str:
 def preset_params(name: str, folder: Path) -> Params:
     """The parameters of a preset, with the defaults' runtime and tracking."""
     path = _overlay_path(name, folder)
-    tree = _read(YAML(typ="safe"), folder / "default.yaml")
+    tree = read_tree(YAML(typ="safe"), folder / "default.yaml")
     if name != "default":
-        _overlay(tree, _read(YAML(typ="safe"), path), path)
+        _overlay(tree, read_tree(YAML(typ="safe"), path), path)
     return validate(tree, path)
 
 
@@ -46,7 +46,7 @@ def apply_preset(name: str, folder: Path, params: Path) -> list[Change]:
             the file stays as it was.
     """
     overlay_path = _overlay_path(name, folder)
-    overlay = _read(YAML(typ="safe"), overlay_path)
+    overlay = read_tree(YAML(typ="safe"), overlay_path)
     overlays = [(overlay_path, {"preset": name, **overlay})] if name != "default" else []
     return write_params(preset_tree(folder, overlays, params), params)
 
@@ -60,11 +60,11 @@ def preset_tree(folder: Path, overlays: Iterable[tuple[Path, Mapping[str, Any]]]
     Raises:
         UserError: an overlay names a parameter that does not exist.
     """
-    yaml = _commented_yaml()
-    tree = _read(yaml, folder / "default.yaml")
+    yaml = commented_yaml()
+    tree = read_tree(yaml, folder / "default.yaml")
     for path, overlay in overlays:
         _overlay(tree, overlay, path)
-    before = _read(yaml, params) if params.exists() else {}
+    before = read_tree(yaml, params) if params.exists() else {}
     _overlay(tree, {section: before[section] for section in KEPT if section in before}, params)
     return cast(CommentedMap, tree)
 
@@ -75,8 +75,8 @@ def write_params(tree: CommentedMap, params: Path) -> list[Change]:
     Raises:
         UserError: it is invalid; the file stays as it was.
     """
-    yaml = _commented_yaml()
-    before = _read(yaml, params) if params.exists() else {}
+    yaml = commented_yaml()
+    before = read_tree(yaml, params) if params.exists() else {}
     text = io.StringIO()
     yaml.dump(tree, text)
     plain = YAML(typ="safe").load(text.getvalue())
@@ -96,7 +96,12 @@ def _overlay_path(name: str, folder: Path) -> Path:
     return path
 
 
-def _read(yaml: YAML, path: Path) -> Any:
+def read_tree(yaml: YAML, path: Path) -> Any:
+    """A parameter file as a tree, not validated.
+
+    Raises:
+        UserError: it is no YAML, or empty.
+    """
     try:
         tree = yaml.load(path)
     except (YAMLError, UnicodeDecodeError) as error:
@@ -121,7 +126,7 @@ def _overlay(tree: Any, overlay: Any, path: Path, prefix: str = "") -> None:
             tree[key] = _flow(value) if isinstance(value, list) else value
 
 
-def _commented_yaml() -> YAML:
+def commented_yaml() -> YAML:
     """A reader and writer that keeps comments and the look of the file."""
     yaml = YAML()
     yaml.width = 4096

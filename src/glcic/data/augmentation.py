@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 from glcic.params import Augmentation
 
@@ -70,7 +69,16 @@ def apply(images: Tensor, draws: Draws, mine: slice = slice(None)) -> Tensor:
 
 def _transform(image: Tensor, draws: Draws, i: int) -> Tensor:
     if draws.flip[i]:
-        image = functional.horizontal_flip(image)
+        image = image.flip(-1)
+    share, factors = draws.share[i], (draws.brightness[i], draws.contrast[i], draws.saturation[i])
+    if share == 1 and factors == (1, 1, 1) and draws.hue[i] == 0:
+        return image
+    return _crop_and_colour(image, draws, i)
+
+
+def _crop_and_colour(image: Tensor, draws: Draws, i: int) -> Tensor:
+    from torchvision.transforms.v2 import functional  # a second of each training process, and most do no more than flip
+
     size = image.shape[-1]
     side = max(1, round(size * float(draws.share[i]) ** 0.5))
     if side < size:

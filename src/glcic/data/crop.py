@@ -1,5 +1,6 @@
 """Crop the centre square of every image, scale it to S×S and pack all of them into one array."""
 
+import hashlib
 import io
 import json
 import zipfile
@@ -52,7 +53,7 @@ def crop_all(source: Path, folder: Path, *, size: int, square: int | None, max_r
     """Turn the raw layout of `source` into packed arrays in the existing `folder`.
 
     Writes faces.npy, uint8 (N, 3, S, S); index.csv: row, file, split, identity; refused.csv: file, reason;
-    summary.json: counts, mean pixel of the training split in [0, 1].
+    summary.json: counts, mean pixel of the training split in [0, 1], SHA-256 of faces.npy.
 
     Raises:
         UserError: a broken zip, a missing partition row, a larger share than `max_refused` of images refused,
@@ -92,9 +93,16 @@ def crop_all(source: Path, folder: Path, *, size: int, square: int | None, max_r
         "images": counts,
         "refused": len(refused),
         "mean_pixel": [round(float(c), 8) for c in total / counted],
+        "sha256": _sha256(folder / FACES),
     }
     with atomic(folder / SUMMARY) as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n")
+
+
+def _sha256(path: Path) -> str:
+    """By which a run says what data it was trained on."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _crop_in_order(

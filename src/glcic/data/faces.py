@@ -1,13 +1,18 @@
 """Packed faces: what the crop stage writes and all later stages read."""
 
+import csv
 import json
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from glcic.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FACES, INDEX, REFUSED, SUMMARY = "faces.npy", "index.csv", "refused.csv", "summary.json"
 
@@ -18,23 +23,34 @@ class Faces:
     Attributes:
         rows: of the split in faces.npy.
         mean_pixel: (3,) of the training split, in [0, 1].
-        index: the rows of index.csv that belong to the split.
+        summary: of all splits: size, counts, mean pixel, and the SHA-256 of faces.npy.
     """
 
     def __init__(self, folder: Path, split: str) -> None:
         if not (folder / SUMMARY).exists():
             raise UserError(f"{folder / SUMMARY}: no such file; run `dvc repro crop` first")
         self._path = folder / FACES
+        self._index = folder / INDEX
+        self._split = split
         self._pixels: NDArray[np.uint8] | None = None
-        index = pd.read_csv(folder / INDEX)
-        self.index = index[index["split"] == split]
-        self.rows = self.index["row"].to_numpy()
-        summary = json.loads((folder / SUMMARY).read_text())
-        self.size: int = summary["size"]
-        self.mean_pixel: list[float] = summary["mean_pixel"]
+        with self._index.open(newline="") as lines:
+            self.rows = np.array(
+                [int(line["row"]) for line in csv.DictReader(lines) if line["split"] == split], np.int64
+            )
+        self.summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
+        self.size: int = self.summary["size"]
+        self.mean_pixel: list[float] = self.summary["mean_pixel"]
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def index(self) -> "pd.DataFrame":
+        """The rows of index.csv that belong to the split, for tables of results."""
+        import pandas as pd  # training, which needs no tables, would pay a second for it in each process
+
+        index = pd.read_csv(self._index)
+        return index[index["split"] == self._split]
 
     def read(self, items: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Images by their number within the split: (len(items), 3, S, S)."""

@@ -1,7 +1,6 @@
 """One way to score: every method completes the same images with the same holes."""
 
 from collections.abc import Callable, Mapping
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from glcic.data.faces import Faces
-from glcic.evaluation.metrics import METRICS, score
+from glcic.evaluation.metrics import score
 from glcic.masks import box_masks, draw_mask_set
 
 Images = NDArray[np.uint8]
@@ -42,15 +41,3 @@ def evaluate(faces: Faces, methods: Mapping[str, Method], mask_set: str, seed: i
     table = pd.concat(frames, ignore_index=True)
     first = ["mask_set", "method"]
     return table[[*first, *(column for column in table.columns if column not in first)]]
-
-
-def means(scores: pd.DataFrame) -> dict[str, dict[str, dict[str, float | None]]]:
-    """{mask set: {method: {metric: mean}}}, means over the images whose score is finite; None where there is none."""
-    finite = scores.replace([np.inf, -np.inf], np.nan)
-    table = finite.groupby(["mask_set", "method"], sort=False)[list(METRICS)].mean()
-    result: dict[str, dict[str, dict[str, float | None]]] = {}
-    for key, row in table.iterrows():
-        mask_set, method = cast(tuple[str, str], key)
-        values = {metric: None if pd.isna(row[metric]) else round(float(row[metric]), 6) for metric in METRICS}
-        result.setdefault(mask_set, {})[method] = values
-    return result

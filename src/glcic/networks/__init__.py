@@ -1,16 +1,4 @@
-"""The networks: two that complete images, two that judge them, and what they cost."""
+"""The networks: two that complete images, two that judge them, and what they cost.
 
-from glcic.networks.completion import CompletionNetwork
-from glcic.networks.cost import count_macs, count_parameters
-from glcic.networks.discriminator import ContextDiscriminator
-from glcic.networks.patchgan import PatchDiscriminator
-from glcic.networks.unet import UNetAttention
-
-__all__ = [
-    "CompletionNetwork",
-    "ContextDiscriminator",
-    "PatchDiscriminator",
-    "UNetAttention",
-    "count_macs",
-    "count_parameters",
-]
+Nothing is imported here: a stage would depend on every network.
+"""

@@ -1,12 +1,13 @@
-"""Networks from their parameters."""
+"""Completion networks from their parameters.
+
+Discriminators have a file of their own, so that stages without one do not depend on their source.
+"""
 
 from torch import Tensor, nn
 
 from glcic.networks.completion import CompletionNetwork
-from glcic.networks.discriminator import ContextDiscriminator
-from glcic.networks.patchgan import PatchDiscriminator
 from glcic.networks.unet import UNetAttention
-from glcic.params import Context, Glcic, Input, PatchGAN, UNetParams
+from glcic.params import Glcic, Input, UNetParams
 
 
 def completion_network(section: Glcic | UNetParams, seen: Input) -> CompletionNetwork | UNetAttention:
@@ -20,23 +21,6 @@ def completion_network(section: Glcic | UNetParams, seen: Input) -> CompletionNe
         section.convolution,
         section.output,
         (-1.0, 1.0) if seen.range == "symmetric" else (0.0, 1.0),
-    )
-
-
-def discriminator(section: Context | PatchGAN, size: int) -> ContextDiscriminator | PatchDiscriminator:
-    """A new discriminator for images of side `size`."""
-    if isinstance(section, PatchGAN):
-        return PatchDiscriminator(section.channels, section.spectral_norm, section.mask_channel)
-    return ContextDiscriminator(
-        size,
-        section.local_window,
-        section.global_convolutions,
-        section.local_convolutions,
-        section.width,
-        section.activation,
-        section.labels,
-        section.spectral_norm,
-        section.mask_channel,
     )
 
 

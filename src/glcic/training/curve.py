@@ -1,9 +1,8 @@
 """Learning curves: one point at each validation, as a CSV that DVC and pandas plot."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
 
 from glcic.files import atomic
 
@@ -16,7 +15,15 @@ def write_curve(path: Path, curve: Sequence[Point]) -> None:
 
     No times: they would differ from run to run, and the file is an output.
     """
-    frame = pd.DataFrame(curve).astype({"step": int, "images": int})
+    columns = list(dict.fromkeys(name for point in curve for name in point))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
+    with atomic(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_text(point, name) for name in columns] for point in curve)
+
+
+def _text(point: Point, column: str) -> str:
+    if column not in point:
+        return ""
+    return str(int(point[column])) if column in ("step", "images") else f"{point[column]:.7g}"

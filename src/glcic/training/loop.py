@@ -87,6 +87,9 @@ def train(
 ) -> Progress:
     """Train from the last checkpoint, or from the start, to the section's last step.
 
+    The last checkpoint is what a longer training would have at that step: saved before a validation that only
+    the end of this one calls for.
+
     Args:
         workers: processes that prepare batches ahead.
         parent: process id of the stage's parent at its start; see `StopRequest`.
@@ -100,11 +103,14 @@ def train(
         UserError: the disk has no room for the checkpoints.
     """
     fabric = phase.fabric
-    progress = _resume(phase, scratch)
+    progress = _resume(phase, section, scratch)
+    finished = progress.step == section.steps
+    if finished and not (progress.curve and progress.curve[-1]["step"] == section.steps):
+        # A skipped phase, whose curve is one point, or one whose last validation the checkpoint does not have.
+        factor = schedule_factor(section.schedule, section.steps - 1, section.steps) if section.steps else 1.0
+        _validate(phase, validation, section, progress, factor, score)
     observer.start(progress.step, progress.curve)
-    if progress.step == section.steps:
-        if not progress.curve:  # a skipped phase: its curve is one point
-            _validate(phase, validation, section, progress, 1.0, score)
+    if finished:
         return progress
     remaining = range(progress.step, section.steps)
     with StopRequest(parent) as stop, _failures_told(observer):
@@ -134,7 +140,11 @@ def train(
                 bar.set_postfix({name: f"{loss.item():.4f}" for name, loss in losses.items()})  # a sync point
 
             last = progress.step == section.steps
-            if last or progress.step % section.validate_every == 0:
+            due = progress.step % section.validate_every == 0
+            saved = last and not due  # a longer training would not validate here, and may go on from this checkpoint
+            if saved:
+                _save(phase, progress, scratch)
+            if last or due:
                 _validate(phase, validation, section, progress, factor, score)
                 rate = (progress.step - remaining.start) * section.batch / (time.monotonic() - started)
                 if fabric.global_rank == 0:
@@ -142,7 +152,7 @@ def train(
                     sys.stdout.flush()  # or a log file would show it only much later
                 observer.validated(progress.step, progress.curve, rate)
             stopping = stop.requested(fabric)
-            if last or stopping or progress.step % section.checkpoint_every == 0:
+            if not saved and (last or stopping or progress.step % section.checkpoint_every == 0):
                 _save(phase, progress, scratch)
             if stopping and not last:
                 raise Interrupted(
@@ -216,12 +226,21 @@ def _load(phase: Phase, state: dict[str, Any]) -> None:
     phase.memory = dict(state["memory"])
 
 
-def _resume(phase: Phase, scratch: Scratch) -> Progress:
+def _resume(phase: Phase, section: Training, scratch: Scratch) -> Progress:
+    """Go on from the checkpoint, unless it is beyond the last step, or of a training that is to be repeated."""
     state = scratch.load(phase.fabric.device)
     if state is None:
         return Progress()
+    progress = Progress(**state["progress"])
+    finished = scratch.finished
+    # DVC has recorded a settled training. If the same is wanted again, then by --force: in earnest.
+    repeated = finished is not None and finished.settled and progress.step == section.steps
+    if progress.step > section.steps or repeated:
+        return Progress()
+    if finished is not None and progress.step < section.steps and phase.fabric.global_rank == 0:
+        print(f"{scratch.stage}: goes on from the finished training of {progress.step} steps", flush=True)
     _load(phase, state)
-    return Progress(**state["progress"])
+    return progress
 
 
 def _announce(phase: Phase, batches: TrainingBatches, section: Training, scratch: Scratch, remaining: range) -> None:

@@ -2,17 +2,19 @@
 
 Checkpoints are no outputs: DVC deletes outputs before a rerun. They lie in a git-ignored folder, one per
 fingerprint of everything that decides the result, so a changed parameter, input or source never resumes the
-wrong training.
+wrong training. With a constant learning rate no step depends on how many there will be; then `steps` is left out
+of the fingerprint, and a longer training goes on from the last checkpoint of a shorter one. How long the
+checkpoint of a finished training stays is in `finished.py`.
 """
 
 import hashlib
 import io
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,22 @@ from filelock import FileLock, Timeout
 from glcic.errors import UserError
 from glcic.files import atomic
 
-FINISHED = "finished"  # in the folder of a finished training: fingerprint of the models it ended in
+FINISHED = "finished.json"  # in the folder of a finished training, until one that goes on from it saves
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What is remembered of a finished training.
+
+    Attributes:
+        models: fingerprint of the models it ended in.
+        extendable: whether a longer training may go on from its checkpoint.
+        settled: whether a later stage has started from its models.
+    """
+
+    models: str
+    extendable: bool
+    settled: bool = False
 
 
 def fingerprint(sections: Mapping[str, Any], files: Iterable[Path]) -> str:
@@ -42,27 +59,51 @@ def fingerprint(sections: Mapping[str, Any], files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def extendable(section: Mapping[str, Any]) -> bool:
+    """Whether every step of a training, its section given as plain data, is the same however many follow it."""
+    return section["schedule"] == "constant" and section["steps"] > 0
+
+
+def stage_fingerprint(stage: str, sections: Mapping[str, Any], files: Iterable[Path]) -> str:
+    """`fingerprint` of a training stage, without its number of steps where that decides nothing but the end."""
+    own = sections[stage]
+    if extendable(own):
+        sections = {**sections, stage: {name: value for name, value in own.items() if name != "steps"}}
+    return fingerprint(sections, files)
+
+
 def _digest(path: Path) -> str:
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 class Scratch:
-    """The scratch folder of one stage under one fingerprint."""
+    """The scratch folder of one stage under one fingerprint.
+
+    Attributes:
+        folder: holds the checkpoint and, when the training has finished, what is remembered of it.
+        lock_file: beside the folder; whoever trains or removes it holds the lock.
+    """
 
     def __init__(self, root: Path, stage: str, fingerprint: str) -> None:
         self.stage = stage
         self.folder = root / "checkpoints" / f"{stage}-{fingerprint[:16]}"
         self.checkpoint = self.folder / "checkpoint.pt"
         self._finished = self.folder / FINISHED
-        self._lock = self.folder.with_suffix(".lock")
+        self.lock_file = self.folder.with_suffix(".lock")
         self._owner = self.folder.with_suffix(".owner")
+
+    @staticmethod
+    def all_finished(root: Path, stage: str) -> list["Scratch"]:
+        """The folders of a stage's finished trainings, the one that finished last at the end."""
+        marks = sorted((root / "checkpoints").glob(f"{stage}-*/{FINISHED}"), key=lambda mark: mark.stat().st_mtime_ns)
+        return [Scratch(root, stage, mark.parent.name.removeprefix(f"{stage}-")) for mark in marks]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder; wait, saying for whom, while another trainer has it."""
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._lock)
+        self.lock_file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.lock_file)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -87,6 +128,7 @@ class Scratch:
             UserError: the disk is full; the last checkpoint stays.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._finished.unlink(missing_ok=True)
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         with atomic(self.checkpoint) as temporary, temporary.open("wb") as file:
@@ -103,16 +145,19 @@ class Scratch:
         except (RuntimeError, EOFError, OSError) as error:
             raise UserError(f"{self.checkpoint} is damaged ({error}); delete it to start this stage anew") from None
 
-    def finish(self, models: Path) -> None:
-        """Remember which models, a folder, this training ended in."""
-        self.folder.mkdir(parents=True, exist_ok=True)  # an experiment that shares the stage may have cleared it
-        self._finished.write_text(fingerprint({}, [models]))
+    def finish(self, models: Path, *, extendable: bool) -> None:
+        """Remember which models, a folder, this training ended in, and whether a longer one may go on from it."""
+        self.folder.mkdir(parents=True, exist_ok=True)  # a skipped phase has saved nothing
+        self.remember(Finished(fingerprint({}, [models]), extendable))
 
-    @staticmethod
-    def clear_finished(root: Path, stage: str, models: Path) -> None:
-        """Remove the checkpoint of the training that ended in `models`: a later stage has started from them."""
-        digest = fingerprint({}, [models])
-        for finished in (root / "checkpoints").glob(f"{stage}-*/{FINISHED}"):
-            with suppress(FileNotFoundError):  # another experiment clears it at the same time
-                if finished.read_text() == digest:
-                    shutil.rmtree(finished.parent, ignore_errors=True)
+    def remember(self, finished: Finished) -> None:
+        with atomic(self._finished) as temporary:
+            temporary.write_text(json.dumps(asdict(finished)))
+
+    @property
+    def finished(self) -> Finished | None:
+        """What is remembered of the training that the checkpoint is the end of; None: it has not finished."""
+        try:
+            return Finished(**json.loads(self._finished.read_text()))
+        except FileNotFoundError:
+            return None

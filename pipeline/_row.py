@@ -1,0 +1,44 @@
+"""The row of the present configuration in MLflow: from which files it is completed."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from glcic import tracking
+from glcic.data.faces import SUMMARY
+from glcic.params import load
+from pipeline import _stage
+
+TRAINING_STAGES = ("pretrain_generator", "pretrain_discriminators", "train_joint")
+
+
+def outputs(folder: Path = Path(), evaluation: Mapping[str, float] | None = None) -> tracking.Outputs:
+    """The files of a finished pipeline, in the project's folder or a copy of it.
+
+    Args:
+        evaluation: what it took, if it has just run.
+    """
+    samples = [folder / _stage.SAMPLES / f"{stage}.png" for stage in TRAINING_STAGES]
+    return tracking.Outputs(
+        curves={stage: folder / _stage.CURVES / f"{stage}.csv" for stage in TRAINING_STAGES},
+        metrics=folder / _stage.METRICS,
+        tables=[folder / _stage.METHODS],
+        figures=[*samples, folder / _stage.FIGURES / "completions.png"],
+        models={stage: folder / _stage.MODELS / stage for stage in TRAINING_STAGES},
+        weights=folder / _stage.COMPLETION,
+        summary=folder / _stage.FACES / SUMMARY,
+        lock=folder / "dvc.lock",
+        evaluation=evaluation or {},
+    )
+
+
+def complete(evaluation: Mapping[str, float] | None = None) -> str | None:
+    """Complete the row of the present configuration; a line to print, or None when tracking is off or has failed."""
+    return tracking.complete_row(
+        _stage.ROOT, load(_stage.PARAMS).model_dump(mode="json"), outputs(evaluation=evaluation)
+    )
+
+
+def summary() -> dict[str, object]:
+    """What is known of the packed faces."""
+    return json.loads((_stage.FACES / SUMMARY).read_text())

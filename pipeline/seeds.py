@@ -1,0 +1,49 @@
+"""Repeat the present configuration with three seeds, to see how far chance moves its scores. `make seeds` does so.
+
+Each repetition is a DVC experiment, seed-0 and so on; interrupted, the same command goes on where it was (_runs.py).
+"""
+
+import typer
+
+from glcic.comparison import Run
+from glcic.files import atomic
+from glcic.repetition import conditions, repetitions, scores, summary, tolerances, write_tolerances
+from glcic.verification import TOLERANCES, Numbers, methods_numbers, metrics_numbers
+from pipeline import _stage
+from pipeline._experiments import Stop, check_git, git
+from pipeline._runs import alone, train
+
+SEEDS_TABLE = _stage.REPORTS / "seeds.csv"
+REPORT_TOLERANCES = _stage.REPORTS / TOLERANCES
+COMMAND = "python -m pipeline.seeds"
+
+
+def main() -> None:
+    """Write reports/seeds.csv and reports/tolerances.json, and print mean and deviation as Markdown."""
+    _stage.with_errors_explained(lambda: alone(_repeat, COMMAND))
+
+
+def _repeat(stop: Stop) -> None:
+    runs = repetitions(_stage.PARAMS)
+    check_git()
+    done = train({run.name: run for run in runs.values()}, stop, COMMAND)
+    numbers = {seed: _numbers(run, done[run.name]) for seed, run in runs.items()}
+    table = scores(numbers)
+    said = conditions(next(iter(runs.values())).params, runs)
+    with atomic(SEEDS_TABLE) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+    with atomic(REPORT_TOLERANCES) as temporary:
+        temporary.write_text(write_tolerances(tolerances(numbers), said), encoding="utf-8")
+    print(f"\n{summary(table)}\n\nMean ± standard deviation over {said}.")
+    print(f"wrote {SEEDS_TABLE}, {REPORT_TOLERANCES}", flush=True)
+
+
+def _numbers(run: Run, commit: str) -> Numbers:
+    """What the report of an experiment says."""
+    texts = {path: git("show", f"{commit}:./{path}") for path in (_stage.METRICS, _stage.METHODS)}
+    metrics, methods = (f"{path} of experiment {run.name}" for path in texts)
+    return metrics_numbers(texts[_stage.METRICS], metrics) | methods_numbers(texts[_stage.METHODS], methods)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,64 @@
+"""What a training ran on and with: code, packages, device. Recorded beside results, never part of them."""
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+
+def describe(device: str, apart: Sequence[str] = ()) -> dict[str, Any]:
+    """The environment as plain data; no name of the machine, no path.
+
+    Args:
+        device: what it computes on, as PyTorch calls it (`cpu`, `cuda:0`).
+        apart: files and folders that a run itself writes, which do not make the code dirty.
+    """
+    packages = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"]}
+    return {
+        "device": _device(device),
+        "git": git_state(Path(), apart),
+        "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def git_state(folder: Path, apart: Sequence[str] = ()) -> dict[str, Any] | None:
+    """Commit, and whether files differ from it; None outside a git repository.
+
+    Args:
+        folder: of the working tree.
+        apart: what may differ, relative to the folder.
+    """
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--", ".", *(f":(exclude){name}" for name in apart))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "dirty": bool(changed)}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True, encoding="utf-8"
+    ).stdout.strip()
+
+
+def _device(device: str) -> str:
+    if device.startswith("cuda"):
+        import torch
+
+        return f"{device}: {torch.cuda.get_device_name(device)}"
+    return f"{device}: {_processor()}"
+
+
+def _processor() -> str:
+    """The processor's name; Linux tells it in a file of its own only."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,40 @@
+"""A stage that DVC took from its cache: what only its training knew is copied from the row that trained it."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glcic.tracking.names import CACHED, MODELS, RATE, SECONDS
+from glcic.tracking.points import log_points, recorded_images
+from glcic.tracking.store import set_tags
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+def copy_stage(client: "MlflowClient", run: "Run", stage: str, models: str) -> None:
+    """Copy speed, sample grids and environment of a stage from a row that trained it, and say so in a tag.
+
+    Args:
+        run: whose row lacks them.
+        models: digest of the weights that the stage ended in.
+    """
+    same = f"tags.`{MODELS}{stage}` = '{models}'"
+    found = client.search_runs([run.info.experiment_id], same, order_by=["start_time ASC"])
+    source = next((other for other in found if f"{stage}/{RATE}" in other.data.metrics), None)
+    set_tags(client, run, {CACHED + stage: str(source.info.run_name) if source else "unknown"})
+    if source is None:
+        return
+    for name in (RATE, SECONDS):
+        history = client.get_metric_history(source.info.run_id, f"{stage}/{name}")
+        log_points(client, run.info.run_id, [(point.key, point.step, point.value) for point in history])
+    artifacts = [*recorded_images(client, source, stage), f"environment/{stage}.json"]
+    there = {
+        file.path for place in ("images", "environment") for file in client.list_artifacts(source.info.run_id, place)
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for artifact in artifacts:
+            if artifact in there:
+                copy = client.download_artifacts(source.info.run_id, artifact, folder)
+                client.log_artifact(run.info.run_id, copy, Path(artifact).parent.as_posix())

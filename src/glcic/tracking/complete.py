@@ -1,0 +1,174 @@
+"""Completing a row from the files of a finished pipeline."""
+
+import csv
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glcic.tracking.cached import copy_stage
+from glcic.tracking.data import digest_of, log_data
+from glcic.tracking.model import log_model
+from glcic.tracking.names import COMPLETE, FINISHED, MODELS, OUT, digest_of_models
+from glcic.tracking.parameters import as_yaml, leaves, public
+from glcic.tracking.points import log_points, points, recorded_points
+from glcic.tracking.store import attach, connect, exists, newest, set_tags, warn
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files of a finished pipeline that make its row complete. Those that do not exist are passed over.
+
+    Attributes:
+        curves: per training stage its CSV file with a `step` column; empty cells are no points.
+        metrics: JSON file of nested mappings; a metric's name is its keys joined with "/".
+        tables: files kept as artifacts under `tables/`.
+        figures: image files, kept as artifacts under `figures/`.
+        models: per training stage the folder of its weights.
+        weights: of the final completion network.
+        summary: data/faces/summary.json.
+        lock: dvc.lock.
+        evaluation: seconds that it took and images per second, if it has just run.
+    """
+
+    curves: Mapping[str, Path] = field(default_factory=dict)
+    metrics: Path | None = None
+    tables: Sequence[Path] = ()
+    figures: Sequence[Path] = ()
+    models: Mapping[str, Path] = field(default_factory=dict)
+    weights: Path | None = None
+    summary: Path | None = None
+    lock: Path | None = None
+    evaluation: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the pipeline came to its end."""
+        return self.metrics is not None and self.metrics.is_file()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over what the row is told, but for weights and data, which dvc.lock stands for."""
+        digest = hashlib.sha256()
+        single = [path for path in (self.metrics, self.lock) if path is not None]
+        for path in sorted({*self.curves.values(), *self.tables, *self.figures, *single}):
+            if path.is_file():
+                digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+
+def complete_row(root: Path, params: Mapping[str, Any], outputs: Outputs, title: str | None = None) -> str | None:
+    """Complete the row from the files of a finished pipeline; doing it again changes nothing.
+
+    Stages that DVC takes from its cache never run, so that a row may lack points, or not exist at all. What their
+    files do not tell (speed, sample grids over steps) is copied from the row that trained the same weights.
+
+    Args:
+        root: as in `open_row`, like `params`.
+        title: of the row, if there is none yet and it is not to be called as `open_row` would.
+
+    Returns:
+        A line to print, or None when tracking is off or has failed.
+    """
+    if not params["tracking"]["enabled"]:
+        return None
+    try:
+        client, run = attach(root, params, title=title)
+        for stage, path in outputs.curves.items():
+            if path.is_file():
+                _complete_stage(client, run, stage, path, outputs.models.get(stage))
+        metrics = _complete_metrics(client, run, outputs)
+        summary = _json(outputs.summary)
+        if summary:
+            log_data(client, run, params, summary)
+        _complete_files(client, run, params, outputs)
+        if outputs.weights is not None and outputs.weights.is_file():
+            about = {"preset": str(params["preset"]), **({"data": digest_of(summary)} if summary else {})}
+            log_model(root, client, run, outputs.weights, metrics, about)
+        set_tags(client, run, {**_hashes(outputs.lock), COMPLETE: outputs.digest})
+        if run.info.status != "FINISHED":
+            client.set_terminated(run.info.run_id, "FINISHED")
+    except Exception as error:  # see the package's docstring
+        warn(error)
+        return None
+    return f"MLflow: run {run.info.run_name} complete (make ui)"
+
+
+def is_complete(root: Path, params: Mapping[str, Any], outputs: Outputs) -> bool | None:
+    """Whether the newest row of these parameters was completed from these very outputs; None: tracking has failed."""
+    if not exists(root):
+        return False
+    try:
+        found = newest(connect(root), params)
+        return found is not None and found.data.tags.get(COMPLETE) == outputs.digest
+    except Exception as error:  # see the package's docstring
+        warn(error)
+        return None
+
+
+def _complete_stage(client: "MlflowClient", run: "Run", stage: str, curve: Path, models: Path | None) -> None:
+    if models is not None and models.is_dir():
+        digest = digest_of_models(models)
+        if MODELS + stage not in run.data.tags:  # it was not trained in this row
+            copy_stage(client, run, stage, digest)
+        set_tags(client, run, {MODELS + stage: digest})
+    present = recorded_points(client, run, stage)
+    with curve.open(newline="", encoding="utf-8") as file:
+        missing = [point for point in points(stage, csv.DictReader(file)) if point[:2] not in present]
+    log_points(client, run.info.run_id, missing)
+    set_tags(client, run, {FINISHED + stage: "true"})
+
+
+def _complete_metrics(client: "MlflowClient", run: "Run", outputs: Outputs) -> dict[str, float]:
+    numbers = {key: v for key, v in leaves(_json(outputs.metrics), "/") if type(v) in (int, float)}  # no bool
+    known = numbers | {f"evaluate/{key}": value for key, value in outputs.evaluation.items()}
+    changed = {key: value for key, value in known.items() if run.data.metrics.get(key) != value}
+    log_points(client, run.info.run_id, [(key, 0, float(value)) for key, value in changed.items()])
+    return numbers
+
+
+def _complete_files(client: "MlflowClient", run: "Run", params: Mapping[str, Any], outputs: Outputs) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "params.yaml"
+        text.write_text(as_yaml(public(params)), encoding="utf-8")
+        _upload(client, run, [text], None)
+    _upload(client, run, [outputs.lock] if outputs.lock else [], None)
+    _upload(client, run, outputs.tables, "tables")
+    _upload(client, run, outputs.figures, "figures")
+
+
+def _upload(client: "MlflowClient", run: "Run", paths: Iterable[Path], place: str | None) -> None:
+    """Upload the files that the row lacks or has with other content."""
+    present = {file.path for file in client.list_artifacts(run.info.run_id, place)}
+    with tempfile.TemporaryDirectory() as folder:
+        for path in paths:
+            artifact = f"{place}/{path.name}" if place else path.name
+            if not path.is_file():
+                continue
+            if artifact in present:
+                copy = Path(client.download_artifacts(run.info.run_id, artifact, folder))
+                if copy.read_bytes() == path.read_bytes():
+                    continue
+            client.log_artifact(run.info.run_id, str(path), place)
+
+
+def _hashes(lock: Path | None) -> dict[str, str]:
+    """The outputs in dvc.lock with their hashes: whoever has a file finds the row that it belongs to."""
+    if lock is None or not lock.is_file():
+        return {}
+    from ruamel.yaml import YAML
+
+    stages = YAML(typ="safe").load(lock).get("stages", {}).values()
+    outs = [out for stage in stages for out in stage.get("outs", [])]
+    return {OUT + out["path"]: out["md5"] for out in outs if "md5" in out}
+
+
+def _json(path: Path | None) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else {}

@@ -1,0 +1,21 @@
+"""What rows are marked with, beside MLflow's own names."""
+
+import hashlib
+from pathlib import Path
+
+FINGERPRINT = "glcic.fingerprint"  # of the parameters: by it a row is found
+FINISHED = "glcic.finished."  # followed by the stage: its curve is whole
+MODELS = "glcic.models."  # followed by the stage: SHA-256 of the weights it ended in
+SECONDS, RATE = "seconds", "images_per_second"  # metrics of a stage that its curve file does not have
+CACHED = "glcic.cached."  # followed by the stage: name of the row that trained it, or `unknown`
+WEIGHTS = "glcic.weights"  # of a row or a registered version: SHA-256 of the completion network's file
+COMPLETE = "glcic.complete"  # digest of the outputs that the row was completed from
+OUT = "dvc."  # followed by an output's path: the hash that dvc.lock has of it
+
+
+def digest_of_models(folder: Path) -> str:
+    """SHA-256 over the weights files of a folder, which are byte-stable: two rows with the same trained the same."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,184 @@
+"""The row of a training stage while it trains."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glcic.tracking import points as _points
+from glcic.tracking.cached import copy_stage
+from glcic.tracking.data import log_data
+from glcic.tracking.names import FINISHED, MODELS, RATE, SECONDS, digest_of_models
+from glcic.tracking.parameters import runtime_tags
+from glcic.tracking.store import address, attach, connect, exists, newest, set_tags, warn
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from numpy.typing import NDArray
+
+
+class Row:
+    """Where a training stage records itself. This one records nothing: tracking is off, or has failed."""
+
+    def log_point(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+        """Record one point of each of the stage's curves; what is not finite is left out."""
+
+    def log_image(self, stage: str, step: int, image: "NDArray[np.uint8]") -> None:
+        """Record a sample grid, (H, W, 3), under the stage's time slider."""
+
+    def finish(self, stage: str, models: Path) -> None:
+        """Mark the stage's part of the row as finished; `models` is the folder of the weights it ended in."""
+
+    def interrupt(self) -> None:
+        """Mark the row as killed, so that it does not look as if it were still running."""
+
+
+def open_row(
+    root: Path,
+    params: Mapping[str, Any],
+    *,
+    stage: str,
+    step: int,
+    curve: Sequence[Mapping[str, float]] = (),
+    environment: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> Row:
+    """Find or create the row in which a training stage records itself.
+
+    A stage that starts from nothing but finds its part of the newest row already begun or finished opens a
+    new row (`dvc repro --force`, edited code): two different curves must not mix in one.
+
+    Args:
+        root: folder of the store (`mlflow.db`, `mlartifacts/`), unless MLFLOW_TRACKING_URI names a server.
+        params: the whole parameter file. A new row is called as DVC calls the experiment (DVC_EXP_NAME), else by
+            preset and short fingerprint.
+        stage: the stage that is about to train.
+        step: the step it starts at, 0 unless it resumes.
+        curve: the points in its checkpoint, each with a `step`; those that the row lacks are uploaded.
+        environment: what `glcic.environment.describe` says.
+        data: what data/faces/summary.json says.
+    """
+    if not params["tracking"]["enabled"]:
+        return Row()
+    try:
+
+        def fits(run: "Run") -> bool:
+            finished = FINISHED + stage in run.data.tags
+            begun = any(metric.startswith(f"{stage}/") for metric in run.data.metrics)
+            return step > 0 or not (finished or (begun and not curve))
+
+        client, run = attach(root, params, fits)
+        set_tags(client, run, runtime_tags(params))  # perhaps resumed on another machine
+        if environment is not None:
+            _log_environment(client, run, stage, environment)
+        if data is not None:
+            log_data(client, run, params, data)
+        client.update_run(run.info.run_id, status="RUNNING")
+        row = _MlflowRow(client, run, stage, address(root))
+    except Exception as error:  # see the package's docstring
+        warn(error)
+        return Row()
+    row.log_curve(stage, curve)
+    return row
+
+
+def recorded(root: Path, params: Mapping[str, Any], metrics: Iterable[str]) -> dict[str, float]:
+    """The last values of metrics in the newest row of these parameters; nothing is created.
+
+    Args:
+        root: as in `open_row`, like `params`.
+        metrics: their full names, `<stage>/<name>`.
+
+    Returns:
+        Those that the row has; none when there is no row, or tracking is off or has failed.
+    """
+    if not params["tracking"]["enabled"] or not exists(root):
+        return {}
+    try:
+        found = newest(connect(root), params)
+        known = found.data.metrics if found else {}
+        return {name: known[name] for name in metrics if name in known}
+    except Exception as error:  # see the package's docstring
+        warn(error)
+        return {}
+
+
+@dataclass
+class _MlflowRow(Row):
+    """A row in MLflow, as far as one stage writes it."""
+
+    client: "MlflowClient"
+    run: "Run"
+    stage: str
+    uri: str
+    failed: bool = False
+    opened: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._id = self.run.info.run_id
+        self._points = _points.recorded_points(self.client, self.run, self.stage)
+        self._images = set(_points.recorded_images(self.client, self.run, self.stage).values())
+        self._spent = self.run.data.metrics.get(f"{self.stage}/{SECONDS}", 0.0)  # before an interruption
+        self._load = self._watch_machine()
+
+    def log_point(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+        seconds = self._spent + time.monotonic() - self.opened
+        self.log_curve(stage, [{"step": step, **values, SECONDS: seconds}])
+
+    def log_curve(self, stage: str, curve: Iterable[Mapping[str, float]]) -> None:
+        # Steps after the last checkpoint come again when a killed stage resumes; MLflow would keep both.
+        new = [point for point in _points.points(stage, curve) if point[:2] not in self._points]
+        self._points.update(point[:2] for point in new)
+        self._attempt(lambda: _points.log_points(self.client, self._id, new))
+
+    def log_image(self, stage: str, step: int, image: "NDArray[np.uint8]") -> None:
+        if step in self._images:
+            return
+        self._images.add(step)
+        self._attempt(lambda: self.client.log_image(self._id, image, key=stage, step=step, synchronous=True))
+
+    def finish(self, stage: str, models: Path) -> None:
+        # The row's status says whether somebody works on it; between two stages nobody does.
+        self._attempt(self._load.finish)
+        digest = digest_of_models(models)
+        # Two queued experiments that share a stage: one trains it, the other waits and finds the work done.
+        if not any(name == f"{stage}/{RATE}" for name, _ in self._points):
+            self._attempt(lambda: copy_stage(self.client, self.run, stage, digest))
+        self._attempt(lambda: self.client.set_tag(self._id, MODELS + stage, digest))
+        self._attempt(lambda: self.client.set_tag(self._id, FINISHED + stage, "true"))
+        self._attempt(lambda: self.client.set_terminated(self._id, "FINISHED"))
+
+    def interrupt(self) -> None:
+        self._attempt(self._load.finish)
+        self._attempt(lambda: self.client.set_terminated(self._id, "KILLED"))
+
+    def _watch_machine(self) -> Any:
+        """Start MLflow's thread that records the machine's load under system/ every ten seconds."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        load = SystemMetricsMonitor(self._id, resume_logging=True, tracking_uri=self.uri)
+        load.start()
+        return load
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        if self.failed:
+            return
+        try:
+            action()
+        except Exception as error:  # see the package's docstring
+            self.failed = True
+            warn(error)
+
+
+def _log_environment(client: "MlflowClient", run: "Run", stage: str, environment: Mapping[str, Any]) -> None:
+    text = json.dumps(environment, indent=2)
+    client.log_text(run.info.run_id, text + "\n", f"environment/{stage}.json")
+    tags = {"device": environment["device"]}
+    if git := environment["git"]:
+        # The first of these is MLflow's own, which its page shows as the version.
+        tags |= {"mlflow.source.git.commit": git["commit"], "git.commit": git["commit"], "git.dirty": git["dirty"]}
+    set_tags(client, run, {key: value if isinstance(value, str) else json.dumps(value) for key, value in tags.items()})

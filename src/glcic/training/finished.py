@@ -1,0 +1,61 @@
+"""How long the checkpoint of a finished training stays.
+
+At first each one does: should DVC be killed before it has recorded the stage, the stage finds its work done. Once a
+later stage has started from its models it goes, unless a longer training may go on from it (see `scratch.py`). Of
+those the newest stays, one per stage: networks, optimisers and the best weights, about four times the models.
+
+This only ever removes checkpoints, and without one a training ends in the same weights, later. No stage need list
+this file, therefore.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from glcic.training.scratch import Scratch, fingerprint
+
+
+def settle(root: Path, stage: str, models: Path) -> None:
+    """A later stage has started from `models`: keep or remove the checkpoint of the training they are of.
+
+    What stays of earlier trainings of the stage goes as well. Trainings that have not finished keep their
+    checkpoint, as do those that another process is at, and those from whose models no later stage has started.
+
+    Args:
+        root: scratch folder of the project.
+        stage: whose models they are.
+        models: folder of its outputs.
+    """
+    digest = fingerprint({}, [models])
+    found = Scratch.all_finished(root, stage)
+    of_models = [scratch for scratch in found if scratch.finished and scratch.finished.models == digest]
+    if not of_models:  # they are from DVC's cache
+        return
+    for scratch in found:
+        with _unused(scratch) as unused:
+            finished = scratch.finished
+            if not unused or finished is None:
+                continue
+            if scratch is of_models[-1] and finished.extendable:
+                scratch.remember(replace(finished, settled=True))
+            elif finished.settled or finished.models == digest:
+                shutil.rmtree(scratch.folder, ignore_errors=True)
+
+
+@contextmanager
+def _unused(scratch: Scratch) -> Iterator[bool]:
+    """Whether nobody trains from a folder; if so, nobody begins to meanwhile."""
+    lock = FileLock(scratch.lock_file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

@@ -1,0 +1,248 @@
+"""A report beside its rebuild: every number identical, within the stated tolerance, or different.
+
+A report is a folder with `metrics.json`, `methods.csv`, `curves/*.csv`, and `tolerances.json`, which has the keys
+of the first two and instead of each number the largest difference at which it counts as confirmed.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NoReturn
+
+from glcic.errors import UserError
+from glcic.evaluation.tables import read_methods
+
+METRICS, METHODS, TOLERANCES, CURVES = "metrics.json", "methods.csv", "tolerances.json", "curves"
+ABOUT = "about"  # in tolerances.json: a sentence on where they come from
+
+Name = tuple[str, ...]  # of a number: the file it stands in, then its keys there
+Numbers = dict[Name, float | None]  # None where a score is undefined
+
+
+class Verdict(StrEnum):
+    """What is said of a number."""
+
+    IDENTICAL = "identical"
+    WITHIN = "within tolerance"
+    DIFFERENT = "different"
+    NOT_REPORTED = "not in the report"
+    NOT_REBUILT = "not in the rebuild"
+
+
+FAILED = (Verdict.DIFFERENT, Verdict.NOT_REBUILT)  # the report says what the rebuild does not
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A number of a report beside the rebuilt one, in the number's own unit.
+
+    Attributes:
+        tolerance: None: none is stated.
+    """
+
+    name: Name
+    reported: float | None
+    rebuilt: float | None
+    tolerance: float | None
+    verdict: Verdict
+
+    @property
+    def difference(self) -> float | None:
+        """Rebuilt less reported; None where one of them is not there, or undefined."""
+        if self.reported is None or self.rebuilt is None:
+            return None
+        return _difference(self.reported, self.rebuilt)
+
+
+def read_numbers(report: Path) -> Numbers:
+    """Every number of a report's metrics.json and methods.csv; without methods.csv those of metrics.json.
+
+    Raises:
+        UserError: there is no metrics.json, or a file is broken.
+    """
+    metrics, methods = report / METRICS, report / METHODS
+    if not metrics.is_file():
+        raise UserError(f"{metrics}: no such file; name the folder of a report, like reports")
+    numbers = metrics_numbers(_text(metrics), str(metrics))
+    return numbers | (methods_numbers(_text(methods), str(methods)) if methods.exists() else {})
+
+
+def metrics_numbers(text: str, place: str) -> Numbers:
+    """The numbers of a metrics.json by name.
+
+    Args:
+        place: the file, named in errors.
+
+    Raises:
+        UserError: it is no JSON, or has something else than finite numbers and nulls, or nothing.
+    """
+    numbers = {(METRICS, *keys): value for keys, value in _leaves(_tree(text, place), place)}
+    if not numbers:
+        raise UserError(f"{place}: no numbers in it; {_RESTORE}")
+    return numbers
+
+
+def methods_numbers(text: str, place: str) -> Numbers:
+    """The numbers of a methods.csv by name.
+
+    Raises:
+        UserError: it is not such a table, or has something else than finite numbers and empty cells.
+    """
+    try:
+        scores = read_methods(text)
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{place} is not a table of mask sets, methods and scores: {error}; {_RESTORE}") from None
+    return {(METHODS, *keys): value for keys, value in _leaves(scores, place)}
+
+
+def read_tolerances(report: Path) -> dict[Name, float]:
+    """The tolerances that a report states, by the numbers' names; none if it has no tolerances.json.
+
+    Raises:
+        UserError: the file is broken, or a tolerance is not a number of 0 or more.
+    """
+    path = report / TOLERANCES
+    if not path.exists():
+        return {}
+    tree = {key: value for key, value in _tree(_text(path), str(path)).items() if key != ABOUT}
+    tolerances = {}
+    for name, value in _leaves(tree, str(path)):
+        if value is None or value < 0:
+            raise UserError(f"{path}: {'.'.join(name)}: must be 0 or more; correct it, or remove it to state none")
+        tolerances[name] = value
+    return tolerances
+
+
+def compare(
+    reported: Mapping[Name, float | None], rebuilt: Mapping[Name, float | None], tolerances: Mapping[Name, float]
+) -> list[Compared]:
+    """Every number of either, in the report's order. Without a tolerance only equal numbers are confirmed."""
+    return [
+        Compared(
+            name,
+            reported.get(name),
+            rebuilt.get(name),
+            tolerances.get(name),
+            _verdict(name, reported, rebuilt, tolerances.get(name)),
+        )
+        for name in dict.fromkeys([*reported, *rebuilt])
+    ]
+
+
+def _verdict(
+    name: Name, reported: Mapping[Name, float | None], rebuilt: Mapping[Name, float | None], tolerance: float | None
+) -> Verdict:
+    if name not in reported:
+        return Verdict.NOT_REPORTED
+    if name not in rebuilt:
+        return Verdict.NOT_REBUILT
+    before, after = reported[name], rebuilt[name]
+    if before == after:
+        return Verdict.IDENTICAL
+    if before is None or after is None or tolerance is None:
+        return Verdict.DIFFERENT
+    return Verdict.WITHIN if abs(_difference(before, after)) <= tolerance else Verdict.DIFFERENT
+
+
+def _difference(before: float, after: float) -> float:
+    return round(after - before, 12)  # 0.3 - 0.1 is 0.2, not 0.19999999999999998
+
+
+def confirmed(compared: Iterable[Compared]) -> bool:
+    """Whether the rebuild has every number of the report, within its tolerance."""
+    return not any(number.verdict in FAILED for number in compared)
+
+
+def table(compared: Sequence[Compared]) -> str:
+    """The comparison as aligned text, a number in a line."""
+    header = ("number", "reported", "rebuilt", "difference", "tolerance", "verdict")
+    lines = [
+        header,
+        *(
+            (
+                f"{number.name[0]} {'.'.join(number.name[1:])}",
+                "–" if number.verdict is Verdict.NOT_REPORTED else _shown(number.reported, ".6f"),
+                "–" if number.verdict is Verdict.NOT_REBUILT else _shown(number.rebuilt, ".6f"),
+                "–" if number.difference is None else _shown(number.difference, "+.6g" if number.difference else ".0f"),
+                "–" if number.tolerance is None else _shown(number.tolerance, ".6g"),
+                number.verdict.value,
+            )
+            for number in compared
+        ),
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if 0 < column < len(header) - 1 else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "null" if value is None else format(value, form)
+
+
+def summary(report: Path, compared: Sequence[Compared]) -> str:
+    """One line: how many numbers have which verdict, and what follows."""
+    counts = Counter(number.verdict for number in compared)
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    return f"{report} is {'confirmed' if confirmed(compared) else 'NOT confirmed'}: {len(compared)} numbers, {said}"
+
+
+def compare_curves(report: Path, rebuilt: Path) -> list[str]:
+    """A line on every curve of either: whether the bytes are the same. No tolerance is stated for curves."""
+    lines = []
+    for name in sorted({path.name for folder in (report, rebuilt) for path in (folder / CURVES).glob("*.csv")}):
+        before, after = report / CURVES / name, rebuilt / CURVES / name
+        if not before.exists():
+            said = Verdict.NOT_REPORTED.value
+        elif not after.exists():
+            said = Verdict.NOT_REBUILT.value
+        else:
+            said = "byte-identical" if before.read_bytes() == after.read_bytes() else "other bytes"
+        lines.append(f"{CURVES}/{name}: {said}")
+    return lines
+
+
+_RESTORE = "restore it, or make it anew with `dvc repro`"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not text: {error}; {_RESTORE}") from None
+
+
+def _tree(text: str, place: str) -> dict[str, Any]:
+    def refuse(constant: str) -> NoReturn:
+        raise UserError(f"{place}: {constant} is not a number that can be compared; write null for what is undefined")
+
+    try:
+        tree = json.loads(text, parse_constant=refuse)
+    except ValueError as error:
+        raise UserError(f"{place} is not valid JSON: {error}; correct it or restore it") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{place}: must be an object of objects of numbers; {_RESTORE}")
+    return tree
+
+
+def _leaves(tree: Mapping[str, Any], place: str, above: Name = ()) -> Iterator[tuple[Name, float | None]]:
+    for key, value in tree.items():
+        name = (*above, key)
+        if isinstance(value, dict):
+            yield from _leaves(value, place, name)
+        elif value is None:
+            yield name, None
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise UserError(
+                f"{place}: {'.'.join(name)}: must be a finite number or undefined, not {value!r}; correct it"
+            )
+        else:
+            yield name, float(value)
