@@ -3,6 +3,7 @@
 # make test-long  those that take minutes, or need Debian's packages chromium and chromium-driver
 # make ui      serve the MLflow UI, to this machine alone (PORT=5000)      make setup   the virtual environment alone
 # make compare train all systems on CelebA (GLCIC_CELEBA=/its/folder) and write reports/systems.md
+# make champion  give the registered model with the best validation PSNR its alias in MLflow
 # make verify  rebuild reports/ in a clean clone, compare every number with what is reported (glcic verify REPORT)
 # make seeds   repeat the configuration with three seeds, write the scores and the tolerances that they give
 
@@ -12,7 +13,7 @@ READY := $(VENV)/.ready
 PORT ?= 5000
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: setup repro compare verify seeds test test-long check format ui lock
+.PHONY: setup repro compare champion verify seeds test test-long check format ui lock
 .DEFAULT_GOAL := repro
 
 setup: $(READY)
@@ -32,6 +33,9 @@ repro: setup
 
 compare: setup
 	python -m pipeline.compare comparison.yaml
+
+champion: setup
+	python -m pipeline.champion
 
 verify: setup
 	glcic verify

@@ -72,6 +72,7 @@ class Project:
         self.folder = folder
         for name in (
             ".dvc/config",
+            ".dvc/plots",
             ".dvcignore",
             ".gitignore",
             "dvc.yaml",

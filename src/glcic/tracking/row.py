@@ -78,7 +78,7 @@ def open_row(
         if data is not None:
             log_data(client, run, params, data)
         client.update_run(run.info.run_id, status="RUNNING")
-        row = _MlflowRow(client, run, stage, address(root))
+        row = _MlflowRow(client, run, stage, address(root), step)
     except Exception as error:  # see the package's docstring
         warn(error)
         return Row()
@@ -109,12 +109,13 @@ def recorded(root: Path, params: Mapping[str, Any], metrics: Iterable[str]) -> d
 
 @dataclass
 class _MlflowRow(Row):
-    """A row in MLflow, as far as one stage writes it."""
+    """A row in MLflow, as far as one stage writes it, from step `start`."""
 
     client: "MlflowClient"
     run: "Run"
     stage: str
     uri: str
+    start: int
     failed: bool = False
     opened: float = field(default_factory=time.monotonic)
 
@@ -146,7 +147,7 @@ class _MlflowRow(Row):
         self._attempt(self._load.finish)
         digest = digest_of_models(models)
         # Two queued experiments that share a stage: one trains it, the other waits and finds the work done.
-        if not any(name == f"{stage}/{RATE}" for name, _ in self._points):
+        if self.start > 0 and not any(name == f"{stage}/{RATE}" for name, _ in self._points):
             self._attempt(lambda: copy_stage(self.client, self.run, stage, digest))
         self._attempt(lambda: self.client.set_tag(self._id, MODELS + stage, digest))
         self._attempt(lambda: self.client.set_tag(self._id, FINISHED + stage, "true"))
