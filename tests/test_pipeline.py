@@ -15,6 +15,7 @@ from conftest import Project
 
 from glcic.data import raw
 from glcic.data.synthetic import draw_face
+from glcic.evaluation.tables import read_methods
 
 RESULTS = ("data/faces/faces.npy", "models/*/*", "reports/metrics.json", "reports/scores.csv", "reports/*/*")
 METHODS = ["completion", "pretrained", "mean_fill", "telea", "navier_stokes"]
@@ -103,15 +104,15 @@ def test_repro_on_synthetic_faces(tmp_path: Path) -> None:
     for stage in ["download", "crop", "pretrain_generator", "pretrain_discriminators", "train_joint", "evaluate"]:
         assert f"Running stage '{stage}'" in printed
     metrics = json.loads((project.folder / "reports/metrics.json").read_text())
-    assert list(metrics) == ["center", "box"]
-    for scores in metrics.values():
-        assert list(scores) == METHODS
-        assert all(list(values) == ["l1_hole", "l1", "psnr", "ssim"] for values in scores.values())
+    assert [list(metrics), *map(list, metrics.values())] == [["val", "test"], ["center", "box"], ["center", "box"]]
+    assert all(list(values) == ["l1_hole", "l1", "psnr", "ssim"] for s in metrics.values() for values in s.values())
+    methods = read_methods((project.folder / "reports/methods.csv").read_text())
+    assert {mask_set: list(scores) for mask_set, scores in methods.items()} == {"center": METHODS, "box": METHODS}
     table = pd.read_csv(project.folder / "reports/scores.csv")
-    assert len(table) == 2 * 5 * 4
-    assert table.groupby(["mask_set", "method"])["psnr"].mean()["box", "telea"] == pytest.approx(
-        metrics["box"]["telea"]["psnr"], abs=1e-4
-    )
+    assert table["split"].value_counts().to_dict() == {"test": 2 * 5 * 4, "val": 2 * 4}
+    psnr = table.groupby(["split", "mask_set", "method"])["psnr"].mean()
+    assert psnr["test", "box", "telea"] == pytest.approx(methods["box"]["telea"]["psnr"], abs=1e-4)
+    assert psnr["val", "center", "completion"] == pytest.approx(metrics["val"]["center"]["psnr"], abs=1e-4)
     for name in ("curves/pretrain_generator.csv", "curves/train_joint.csv", "curves/pretrain_discriminators.csv"):
         assert pd.read_csv(project.folder / "reports" / name)["step"].tolist() == [2, 4, 6]
     for name in ("samples/pretrain_generator.png", "samples/train_joint.png", "figures/completions.png"):
@@ -132,7 +133,7 @@ def test_repro_on_synthetic_faces(tmp_path: Path) -> None:
     assert project.bytes_of(*RESULTS) == first
 
     assert "pretrain_discriminators" in project.run(sys.executable, "-m", "dvc", "dag")
-    assert "center.completion.psnr" in project.run(sys.executable, "-m", "dvc", "metrics", "show", "--md")
+    assert "test.center.psnr" in project.run(sys.executable, "-m", "dvc", "metrics", "show", "--md")
     project.set({"train_joint": {"adversarial": {"weight": 0.125}}})
     changed = project.run(sys.executable, "-m", "dvc", "params", "diff", "HEAD", "--json")
     change = json.loads(changed)["params.yaml"]["train_joint.adversarial.weight"]
@@ -175,8 +176,7 @@ def test_repro_on_a_zip_in_celebas_layout(tmp_path: Path) -> None:
     index = pd.read_csv(project.folder / "data/faces/index.csv")
     assert index["split"].value_counts().to_dict() == {"train": 6, "val": 3, "test": 3}
     assert index["identity"].tolist() == [k // 2 for k in range(1, 13)]
-    metrics = json.loads((project.folder / "reports/metrics.json").read_text())
-    assert list(metrics["center"]) == METHODS
+    assert list(read_methods((project.folder / "reports/methods.csv").read_text())["center"]) == METHODS
     for path in [
         project.folder / "dvc.lock",
         *(project.folder / "reports").rglob("*"),
@@ -197,7 +197,7 @@ def last_step(curve: Path) -> int:
     [
         ("crop", {"crop": {"size": 18}}, "params.yaml: crop.size"),
         ("evaluate", {}, "completion_last.safetensors: no such file"),
-        ("results", {}, "reports/metrics.json: no such file"),
+        ("results", {}, "reports/methods.csv: no such file"),
         ("pretrain_generator", {"runtime": {"accelerator": "cuda"}}, "runtime.accelerator = cuda"),
         ("download", {"download": {"source": "images"}}, "GLCIC_IMAGES"),
     ],

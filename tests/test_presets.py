@@ -15,6 +15,7 @@ from conftest import ROOT, Project
 from ruamel.yaml import YAML
 
 from glcic.completion import Completer
+from glcic.evaluation.tables import read_methods
 from glcic.networks.build import completion_network
 from glcic.networks.build_discriminator import discriminator
 from glcic.networks.completion import CompletionNetwork
@@ -220,10 +221,13 @@ def test_all_stages_run_with_the_preset(folder: Path, name: str) -> None:
     methods = ["completion", "pretrained", "mean_fill", "telea", "navier_stokes"]
     if not params.pretrain_generator.steps:
         methods.remove("pretrained")  # it is as random as at its start
-    assert list(metrics) == ["center", "box"]
-    for scores in metrics.values():
+    assert list(metrics) == ["val", "test"]
+    table = read_methods((folder / "reports" / "methods.csv").read_text())
+    assert list(table) == ["center", "box"]
+    for mask_set, scores in table.items():
         assert list(scores) == methods
-        assert all(math.isfinite(value) for method in scores.values() for value in method.values())
+        assert all(value is not None for method in scores.values() for value in method.values())
+        assert metrics["test"][mask_set] == scores["completion"]
 
     for stage, expected in columns(params).items():
         curve = pd.read_csv(folder / "reports" / "curves" / f"{stage}.csv")
