@@ -60,9 +60,10 @@ format: setup
 
 ui: setup
 	-@python -m pipeline.track
-	@echo 'Soon at http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=scores'
+	@if [ -n "$$MLFLOW_TRACKING_URI" ]; then echo "the rows are in $$MLFLOW_TRACKING_URI; open it there"; else \
+	echo 'Soon at http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=scores'; \
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-	mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --backend-store-uri sqlite:///mlflow.db
+	exec mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --backend-store-uri sqlite:///mlflow.db; fi
 
 lock: setup
 	uv pip compile --quiet --universal --python-version 3.11 --group dev --no-header pyproject.toml -o requirements.lock

@@ -1,12 +1,11 @@
 """The row of the present configuration in MLflow: from which files it is completed."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from glcic import tracking
 from glcic.data.faces import SUMMARY
-from glcic.params import load
+from glcic.params import Params
 from pipeline import _stage
 
 TRAINING_STAGES = ("pretrain_generator", "pretrain_discriminators", "train_joint")
@@ -32,13 +31,10 @@ def outputs(folder: Path = Path(), evaluation: Mapping[str, float] | None = None
     )
 
 
-def complete(evaluation: Mapping[str, float] | None = None) -> str | None:
-    """Complete the row of the present configuration; a line to print, or None when tracking is off or has failed."""
-    return tracking.complete_row(
-        _stage.ROOT, load(_stage.PARAMS).model_dump(mode="json"), outputs(evaluation=evaluation)
-    )
+def complete(configuration: Params, evaluation: Mapping[str, float] | None = None) -> str | None:
+    """Complete the row of the files in this folder; a line to print, or None when tracking is off or has failed.
 
-
-def summary() -> dict[str, object]:
-    """What is known of the packed faces."""
-    return json.loads((_stage.FACES / SUMMARY).read_text())
+    Args:
+        configuration: the whole of params.yaml that they were made with.
+    """
+    return tracking.complete_row(_stage.ROOT, configuration.model_dump(mode="json"), outputs(evaluation=evaluation))

@@ -31,6 +31,9 @@ METRICS = REPORTS / "metrics.json"
 METHODS = REPORTS / "methods.csv"
 SCORES = REPORTS / "scores.csv"
 
+# What decides a result beside data and parameters.
+CODE = ("dvc.yaml", "pipeline", "src")
+
 # What a run writes into the working tree beside its outputs; it does not make the code another one.
 WRITTEN = ("params.yaml", "dvc.lock", "reports")
 

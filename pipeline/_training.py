@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +41,25 @@ class Watch(Observer):
     """Keeps curve file, sample grid and MLflow row up to date while a stage trains.
 
     Attributes:
+        configuration: all of params.yaml: a row in MLflow is one configuration of the pipeline.
         shown: validation images of the sample grid.
         data: summary of the packed faces.
     """
 
     stage: str
+    configuration: Params
     phase: Phase
     shown: Batch
     data: Mapping[str, Any]
 
     def start(self, step: int, curve: Sequence[Point]) -> None:
-        configuration = load(_stage.PARAMS)  # all of it: a row in MLflow is one configuration of the pipeline
         self.row = tracking.open_row(
             _stage.ROOT,
-            configuration.model_dump(mode="json"),
+            self.configuration.model_dump(mode="json"),
             stage=self.stage,
             step=step,
             curve=curve,
-            environment=environment.describe(str(self.phase.fabric.device), _stage.WRITTEN),
+            environment=partial(environment.describe, str(self.phase.fabric.device), _stage.CODE),
             data=self.data,
         )
 
@@ -102,6 +104,7 @@ def run(
         after: stages whose models this one starts from; their checkpoints have done their duty.
         score: validation score whose best weights are kept beside the last ones; None: only the last.
     """
+    configuration = load(_stage.PARAMS)  # at once: somebody may edit it for the next run while this one goes on
     definition = _stage.stage_definition(stage)
     sections = {name: _dig(params, name) for name in definition["params"]}
     key = stage_fingerprint(stage, sections, [Path(dep) for dep in definition["deps"]])
@@ -134,7 +137,7 @@ def run(
             holes=params.holes,
             local_window=local_window,
         )
-        watch = Watch(stage, phase, validation[0], faces.summary) if fabric.global_rank == 0 else None
+        watch = Watch(stage, configuration, phase, validation[0], faces.summary) if fabric.global_rank == 0 else None
         try:
             progress = train(
                 phase,

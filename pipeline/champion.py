@@ -5,15 +5,16 @@ Best is the highest PSNR on the validation split, mean over the mask sets, among
 
 import typer
 
+from glcic.data.faces import Faces
 from glcic.params import load
 from glcic.tracking import choose_champion
-from pipeline import _row, _stage
+from pipeline import _stage
 
 
 def main() -> None:
     """Choose, and print the candidates."""
     configuration = load(_stage.PARAMS).model_dump(mode="json")
-    candidates = choose_champion(_stage.ROOT, configuration, _row.summary())
+    candidates = choose_champion(_stage.ROOT, configuration, Faces(_stage.FACES, "val").summary)
     print("version  val PSNR dB  row")
     for number, candidate in enumerate(candidates):
         mark = "  ← champion" if number == 0 else ""

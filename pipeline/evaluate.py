@@ -16,7 +16,7 @@ from glcic.evaluation.figures import completions_figure
 from glcic.evaluation.tables import headline, means, write_methods
 from glcic.files import atomic
 from glcic.masks import box_masks, draw_mask_set
-from glcic.params import Params
+from glcic.params import Params, load
 from glcic.training.finished import settle
 from pipeline import _row, _stage
 
@@ -28,6 +28,7 @@ def main(params: Params) -> None:
     last phase's completion network alone.
     """
     section = params.evaluate
+    configuration = load(_stage.PARAMS)  # at once: somebody may edit the file for the next run while this one goes on
     started = time.monotonic()
     torch.set_num_threads(params.runtime.threads)
     faces = Faces(_stage.FACES, "test")
@@ -55,7 +56,7 @@ def main(params: Params) -> None:
     _draw_figure(faces, methods, params)
     seconds = time.monotonic() - started
     # Here, since in the queue of experiments nothing else would run after this last stage.
-    _row.complete({"seconds": seconds, "images_per_second": len(scores) / seconds})
+    _row.complete(configuration, {"seconds": seconds, "images_per_second": len(scores) / seconds})
 
 
 def _score(faces: Faces, methods: dict[str, Method], params: Params) -> pd.DataFrame:

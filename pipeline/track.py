@@ -4,6 +4,7 @@ A stage that DVC takes from its cache never runs and so never logs; this command
 configuration in the workspace and for every DVC experiment, and does nothing where nothing is.
 """
 
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -23,27 +24,42 @@ def main() -> None:
     if not load(_stage.PARAMS).tracking.enabled:
         print("tracking.enabled is false: there are no rows to complete")
         return
-    if _stage.METRICS.exists():
-        if (line := _row.complete()) is None:
+    if _is_up_to_date():
+        if (line := _row.complete(load(_stage.PARAMS))) is None:
             return  # a server that is down, which has been said
         print(line)
+    else:  # the files may be of another configuration, or of the last one while this one is training
+        print("the workspace is not up to date with params.yaml (`dvc repro`), or being made: its row is left as it is")
     for name, commit in experiments():
         with tempfile.TemporaryDirectory() as folder:
-            _complete_experiment(name, commit, Path(folder))
+            if not _complete_experiment(name, commit, Path(folder)):
+                return
 
 
-def _complete_experiment(name: str, commit: str, folder: Path) -> None:
+def _is_up_to_date() -> bool:
+    """Whether every output is the one that the present parameters and code make; no if DVC is at work here."""
+    status = [sys.executable, "-m", "dvc", "status", "--quiet"]
+    return subprocess.run(status, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def _complete_experiment(name: str, commit: str, folder: Path) -> bool:
+    """Complete its row, if it has a complete pipeline; False if tracking has failed."""
     take_files(commit, [_stage.PARAMS, Path("dvc.lock"), _stage.REPORTS], folder)
     try:
         params = load(folder / _stage.PARAMS).model_dump(mode="json")
     except UserError as error:
         print(f"experiment {name}: parameters of another version of the code ({error}); passed over", file=sys.stderr)
-        return
+        return True
     files = _row.outputs(folder)
-    if files.finished and tracking.is_complete(_stage.ROOT, params, files) is False:
+    if not files.finished or not params["tracking"]["enabled"]:
+        return True
+    complete = tracking.is_complete(_stage.ROOT, params, files)
+    if complete is False:
         take_outputs(commit, [_stage.MODELS, _stage.FACES / SUMMARY], folder)
-        if line := tracking.complete_row(_stage.ROOT, params, files, title=name):
-            print(line)
+        line = tracking.complete_row(_stage.ROOT, params, files, title=name)
+        print(line or "", end="\n" if line else "")
+        return line is not None
+    return complete is True
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ from glcic.verification import (
 from pipeline import _stage
 from pipeline._experiments import Stop, Stopped, dvc, git, head_commit, uncommitted
 
-SOURCES = ("dvc.yaml", "pipeline", "src")
 MIXING = ("DVC_", "MLFLOW_")  # of environment variables: they would lead the rebuild to files that are not its own
 
 
@@ -60,7 +59,7 @@ def _verify(report: Path, stop: Stop) -> bool:
     commit = head_commit()
     print(f"rebuilding {report}, preset {params.preset}, with the code of commit {commit[:7]}")
     changed = uncommitted()
-    if unverified := [path for path in changed if path.split("/")[0] in SOURCES]:
+    if unverified := [path for path in changed if path.split("/")[0] in _stage.CODE]:
         print(f"note: not committed and so not verified: {', '.join(unverified)}")
     if source == _stage.PARAMS and str(source) in changed:
         print(f"note: {source} is not as committed; {report} is rebuilt with its parameters as they stand")

@@ -8,34 +8,35 @@ from pathlib import Path
 from typing import Any
 
 
-def describe(device: str, apart: Sequence[str] = ()) -> dict[str, Any]:
+def describe(device: str, code: Sequence[str]) -> dict[str, Any]:
     """The environment as plain data; no name of the machine, no path.
 
     Args:
         device: what it computes on, as PyTorch calls it (`cpu`, `cuda:0`).
-        apart: files and folders that a run itself writes, which do not make the code dirty.
+        code: files and folders whose changes make the state of the commit dirty.
     """
     packages = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"]}
     return {
         "device": _device(device),
-        "git": git_state(Path(), apart),
+        "git": git_state(Path(), code),
         "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
     }
 
 
-def git_state(folder: Path, apart: Sequence[str] = ()) -> dict[str, Any] | None:
-    """Commit, and whether files differ from it; None outside a git repository.
+def git_state(folder: Path, code: Sequence[str]) -> dict[str, Any] | None:
+    """Commit, and whether the code differs from it; None outside a git repository.
 
     Args:
         folder: of the working tree.
-        apart: what may differ, relative to the folder.
+        code: its files and folders, relative to the folder.
     """
     try:
         commit = _git(folder, "rev-parse", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--", ".", *(f":(exclude){name}" for name in apart))
-    except (OSError, subprocess.CalledProcessError):
+        # Without locks: a user's `git commit` at this moment must not fail.
+        changed = _git(folder, "--no-optional-locks", "status", "--porcelain", "--", *code)
+    except (OSError, subprocess.CalledProcessError, UnicodeDecodeError):
         return None
     return {"commit": commit, "dirty": bool(changed)}
 

@@ -64,14 +64,19 @@ def _place(name: Name) -> tuple[str, str, str, str]:
 
 
 def tolerances(numbers: Mapping[int, Numbers]) -> dict[Name, float]:
-    """For every number that all seeds have: its largest value less its smallest, rounded up to two digits."""
+    """For every number the tolerance of its metric, rounded up to two digits.
+
+    That is the widest spread, largest less smallest value over the seeds, among the scores of the trained networks.
+    Of a single number it would not do: three values lie close together by chance now and then.
+    """
     names = dict.fromkeys(name for by_name in numbers.values() for name in by_name)
-    found = {}
+    widest: dict[str, float] = {}
     for name in names:
         values = [value for by_name in numbers.values() if (value := by_name.get(name)) is not None]
-        if len(values) == len(numbers):
-            found[name] = _rounded_up(max(values) - min(values))
-    return found
+        _, _, method, metric = _place(name)
+        if method in PHASES and len(values) == len(numbers):
+            widest[metric] = max(widest.get(metric, 0.0), max(values) - min(values))
+    return {name: _rounded_up(widest[name[-1]]) for name in names if name[-1] in widest}
 
 
 def _rounded_up(spread: float) -> float:
@@ -86,7 +91,8 @@ def write_tolerances(found: Mapping[Name, float], said: str) -> str:
         said: the conditions.
     """
     tree: dict[str, Any] = {
-        ABOUT: f"Largest less smallest value, rounded up to two digits, over {said}. Percentages of L1, dB of PSNR."
+        ABOUT: "Of each metric, the widest spread (largest less smallest value) among the trained networks' scores, "
+        f"rounded up to two digits, over {said}. Percentages of L1, dB of PSNR."
     }
     for name, value in found.items():
         branch = tree

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glcic.tracking.names import CACHED, MODELS, RATE, SECONDS
-from glcic.tracking.points import log_points, recorded_images
+from glcic.tracking.points import log_points, recorded_images, recorded_points
 from glcic.tracking.store import set_tags
 
 if TYPE_CHECKING:
@@ -26,10 +26,13 @@ def copy_stage(client: "MlflowClient", run: "Run", stage: str, models: str) -> N
     set_tags(client, run, {CACHED + stage: str(source.info.run_name) if source else "unknown"})
     if source is None:
         return
+    present = recorded_points(client, run, stage)
     for name in (RATE, SECONDS):
         history = client.get_metric_history(source.info.run_id, f"{stage}/{name}")
-        log_points(client, run.info.run_id, [(point.key, point.step, point.value) for point in history])
-    artifacts = [*recorded_images(client, source, stage), f"environment/{stage}.json"]
+        new = [(point.key, point.step, point.value) for point in history if (point.key, point.step) not in present]
+        log_points(client, run.info.run_id, new)
+    images = recorded_images(client, source, stage).keys() - recorded_images(client, run, stage).keys()
+    artifacts = [*sorted(images), f"environment/{stage}.json"]
     there = {
         file.path for place in ("images", "environment") for file in client.list_artifacts(source.info.run_id, place)
     }

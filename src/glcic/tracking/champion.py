@@ -31,7 +31,8 @@ def choose_champion(root: Path, params: Mapping[str, Any], summary: Mapping[str,
     """Give the alias `champion` to the version with the best validation PSNR; all candidates, the best first.
 
     Only those that were trained and validated on the present data are compared: on other faces, or at another size,
-    a decibel means something else; and only those with scores on all of the present mask sets.
+    a decibel means something else; and only those with scores on all of the present mask sets. The seed draws the
+    random holes: between two seeds a few hundredths of a decibel mean nothing.
 
     Args:
         root: folder of the store, unless MLFLOW_TRACKING_URI names a server.
@@ -45,21 +46,39 @@ def choose_champion(root: Path, params: Mapping[str, Any], summary: Mapping[str,
         raise UserError("tracking.enabled is false: there are no models in MLflow; set it to true and run `make repro`")
     if not exists(root):
         raise UserError(f"{root / 'mlflow.db'}: no such file; run `make repro` first, which records its model")
-    with locked(root):
-        client = connect(root)
-    wanted = [f"val/{mask_set}/psnr" for mask_set in params["evaluate"]["mask_sets"]]
-    candidates = []
-    for version in client.search_model_versions(f"name = '{REGISTERED}'"):
-        scores = [float(version.tags[name]) for name in wanted if name in version.tags]
-        if len(scores) == len(wanted) and version.tags.get("data") == digest_of(summary):
-            row = version.run_id and client.get_run(version.run_id).info.run_name
-            psnr = sum(scores) / len(scores)
-            candidates.append(Candidate(str(version.version), row or "", version.tags.get("preset", ""), psnr))
+    try:
+        candidates = _candidates(root, params, summary)
+    except (OSError, RuntimeError) as error:  # which MLflow's, requests' and filelock's are, or become below
+        raise UserError(
+            f"MLflow: {' '.join(str(error).split())[:200]}; start the server, or look at its address"
+        ) from None
     if not candidates:
         raise UserError(
             f"MLflow has no version of {REGISTERED} that was validated on the present data (data/faces); run "
             "`make repro`, or `python -m pipeline.track` if it has run"
         )
-    candidates.sort(key=lambda candidate: (-candidate.psnr, int(candidate.version)))
-    client.set_registered_model_alias(REGISTERED, ALIAS, candidates[0].version)
+    return candidates
+
+
+def _candidates(root: Path, params: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Candidate]:
+    with locked(root):
+        client = connect(root)
+    from mlflow.exceptions import MlflowException
+
+    wanted = [f"val/{mask_set}/psnr" for mask_set in params["evaluate"]["mask_sets"]]
+    candidates = []
+    try:
+        for version in client.search_model_versions(f"name = '{REGISTERED}'"):
+            scores = [float(version.tags[name]) for name in wanted if name in version.tags]
+            if len(scores) != len(wanted) or version.tags.get("data") != digest_of(summary):
+                continue
+            row = client.get_run(str(version.run_id)).info
+            if row.lifecycle_stage == "active":  # who deletes a row does not want its model
+                psnr = sum(scores) / len(scores)
+                candidates.append(Candidate(str(version.version), str(row.run_name), version.tags["preset"], psnr))
+        candidates.sort(key=lambda candidate: (-candidate.psnr, int(candidate.version)))
+        if candidates:
+            client.set_registered_model_alias(REGISTERED, ALIAS, candidates[0].version)
+    except MlflowException as error:
+        raise RuntimeError(error.message) from None
     return candidates

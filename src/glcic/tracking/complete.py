@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from glcic.tracking.cached import copy_stage
 from glcic.tracking.data import digest_of, log_data
 from glcic.tracking.model import log_model
 from glcic.tracking.names import COMPLETE, FINISHED, MODELS, OUT, digest_of_models
-from glcic.tracking.parameters import as_yaml, leaves, public
+from glcic.tracking.parameters import as_yaml, fingerprint, leaves, public
 from glcic.tracking.points import log_points, points, recorded_points
-from glcic.tracking.store import attach, connect, exists, newest, set_tags, warn
+from glcic.tracking.store import attach, connect, exists, locked, rows, set_tags, warn
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -80,34 +82,57 @@ def complete_row(root: Path, params: Mapping[str, Any], outputs: Outputs, title:
     if not params["tracking"]["enabled"]:
         return None
     try:
-        client, run = attach(root, params, title=title)
-        for stage, path in outputs.curves.items():
-            if path.is_file():
-                _complete_stage(client, run, stage, path, outputs.models.get(stage))
-        metrics = _complete_metrics(client, run, outputs)
-        summary = _json(outputs.summary)
-        if summary:
-            log_data(client, run, params, summary)
-        _complete_files(client, run, params, outputs)
-        if outputs.weights is not None and outputs.weights.is_file():
-            about = {"preset": str(params["preset"]), **({"data": digest_of(summary)} if summary else {})}
-            log_model(root, client, run, outputs.weights, metrics, about)
-        set_tags(client, run, {**_hashes(outputs.lock), COMPLETE: outputs.digest})
-        if run.info.status != "FINISHED":
-            client.set_terminated(run.info.run_id, "FINISHED")
+        lock = root / ".glcic" / f"row-{fingerprint(params)[:16]}.lock"  # `make ui` beside the end of an evaluation
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):
+            run = _complete(root, params, outputs, title)
     except Exception as error:  # see the package's docstring
         warn(error)
         return None
     return f"MLflow: run {run.info.run_name} complete (make ui)"
 
 
+def _complete(root: Path, params: Mapping[str, Any], outputs: Outputs, title: str | None) -> "Run":
+    client, run = attach(root, params, lambda rows: _row_of(outputs, rows), title)
+    for stage, path in outputs.curves.items():
+        if path.is_file():
+            _complete_stage(client, run, stage, path, outputs.models.get(stage))
+    metrics = _complete_metrics(client, run, outputs)
+    summary = _json(outputs.summary)
+    if summary:
+        log_data(client, run, params, summary)
+    _complete_files(client, run, params, outputs)
+    if outputs.weights is not None and outputs.weights.is_file():
+        about = {"preset": str(params["preset"]), **({"data": digest_of(summary)} if summary else {})}
+        log_model(root, client, run, outputs.weights, metrics, about)
+    set_tags(client, run, {**_hashes(outputs.lock), COMPLETE: outputs.digest})
+    if run.info.status != "FINISHED":
+        client.set_terminated(run.info.run_id, "FINISHED")
+    return run
+
+
+def _row_of(outputs: Outputs, rows: "Sequence[Run]") -> "Run | None":
+    """The newest row whose stages did not end in other weights; code may have changed since those of others."""
+    ended = {MODELS + stage: digest_of_models(path) for stage, path in outputs.models.items() if path.is_dir()}
+    fitting = [run for run in rows if all(run.data.tags.get(key, digest) == digest for key, digest in ended.items())]
+    return fitting[0] if fitting else None
+
+
 def is_complete(root: Path, params: Mapping[str, Any], outputs: Outputs) -> bool | None:
-    """Whether the newest row of these parameters was completed from these very outputs; None: tracking has failed."""
+    """Whether the outputs of an experiment are in a row, or in none any more since later ones took their place.
+
+    Returns:
+        None: tracking has failed.
+    """
     if not exists(root):
         return False
     try:
-        found = newest(connect(root), params)
-        return found is not None and found.data.tags.get(COMPLETE) == outputs.digest
+        with locked(root):
+            complete = [run for run in rows(connect(root), params) if COMPLETE in run.data.tags]
+        scores = dict(leaves(_json(outputs.metrics), "/"))
+        same = [run for run in complete if all(run.data.metrics.get(name) == scores[name] for name in scores)]
+        # The same parameters with other scores: the code is another one, and the row of the workspace, or was.
+        return any(run.data.tags[COMPLETE] == outputs.digest for run in same) or bool(complete and not same)
     except Exception as error:  # see the package's docstring
         warn(error)
         return None
@@ -135,11 +160,11 @@ def _complete_metrics(client: "MlflowClient", run: "Run", outputs: Outputs) -> d
 
 
 def _complete_files(client: "MlflowClient", run: "Run", params: Mapping[str, Any], outputs: Outputs) -> None:
+    texts = {"params.yaml": public(params), "dvc.lock": public(_lock(outputs.lock))}  # it repeats the parameters
     with tempfile.TemporaryDirectory() as folder:
-        text = Path(folder) / "params.yaml"
-        text.write_text(as_yaml(public(params)), encoding="utf-8")
-        _upload(client, run, [text], None)
-    _upload(client, run, [outputs.lock] if outputs.lock else [], None)
+        for name in [name for name, tree in texts.items() if tree]:
+            (Path(folder) / name).write_text(as_yaml(texts[name]), encoding="utf-8")
+        _upload(client, run, [Path(folder) / name for name in texts], None)
     _upload(client, run, outputs.tables, "tables")
     _upload(client, run, outputs.figures, "figures")
 
@@ -161,13 +186,15 @@ def _upload(client: "MlflowClient", run: "Run", paths: Iterable[Path], place: st
 
 def _hashes(lock: Path | None) -> dict[str, str]:
     """The outputs in dvc.lock with their hashes: whoever has a file finds the row that it belongs to."""
-    if lock is None or not lock.is_file():
-        return {}
-    from ruamel.yaml import YAML
-
-    stages = YAML(typ="safe").load(lock).get("stages", {}).values()
+    stages = _lock(lock).get("stages", {}).values()
     outs = [out for stage in stages for out in stage.get("outs", [])]
     return {OUT + out["path"]: out["md5"] for out in outs if "md5" in out}
+
+
+def _lock(path: Path | None) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe").load(path) if path is not None and path.is_file() else {}
 
 
 def _json(path: Path | None) -> dict[str, Any]:

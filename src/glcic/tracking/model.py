@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glcic.tracking.names import WEIGHTS
-from glcic.tracking.store import address, locked, set_tags
+from glcic.tracking.store import address, set_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.models import ModelSignature
-    from mlflow.models.model import ModelInfo
+    from mlflow.models.model import Model, ModelInfo
 
 REGISTERED = "glcic-completion"
+# Of MLflow's own tags: it would put down who runs what in which folder, cloned from where.
+_NOBODY = {"mlflow.user": "unknown", "mlflow.source.name": "pipeline.evaluate", "mlflow.source.git.repoURL": "unknown"}
 _NEEDED = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "torch")  # what serving needs beside MLflow
 
 
@@ -39,16 +41,14 @@ def log_model(
     """
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     tags = {**{key: f"{value:.6g}" for key, value in metrics.items()}, **about, WEIGHTS: digest}
-    with locked(root):  # two experiments that end together would both create the registered model
-        known = client.search_model_versions(f"run_id = '{run.info.run_id}'")
-        for old in known:
-            if old.tags.get(WEIGHTS) == digest:
-                for key, value in tags.items():
-                    if old.tags.get(key) != value:
-                        client.set_model_version_tag(REGISTERED, old.version, key, value)
-                return
-        _log(root, client, run, weights, tags)
-        set_tags(client, run, {WEIGHTS: digest})
+    for old in client.search_model_versions(f"run_id = '{run.info.run_id}'"):
+        if old.tags.get(WEIGHTS) == digest:
+            for key, value in tags.items():
+                if old.tags.get(key) != value:
+                    client.set_model_version_tag(REGISTERED, old.version, key, value)
+            return
+    _log(root, client, run, weights, tags)
+    set_tags(client, run, {WEIGHTS: digest})
 
 
 def _log(root: Path, client: "MlflowClient", run: "Run", weights: Path, tags: Mapping[str, str]) -> None:
@@ -62,16 +62,31 @@ def _log(root: Path, client: "MlflowClient", run: "Run", weights: Path, tags: Ma
         info = Model.log(
             artifact_path=None,
             name="completion",
-            flavor=mlflow.pyfunc,
+            flavor=_Flavour,
             run_id=run.info.run_id,
-            python_model=str(Path(__file__).with_name("served.py")),
-            artifacts={"weights": weights.resolve().as_uri()},
+            python_model=os.path.relpath(Path(__file__).with_name("served.py")),
+            artifacts={"weights": os.path.relpath(weights)},
             code_paths=[str(Path(glcic.__file__).parent)],  # so that a server needs nothing of this project
             signature=signature(),
             input_example=_example(),
             pip_requirements=[f"{name}=={version(name)}" for name in ("mlflow", *_NEEDED)],
+            tags=_NOBODY,
         )
     _register(client, run, info, tags)
+
+
+class _Flavour:
+    """MLflow's Python function, without the folders that its files came from."""
+
+    @staticmethod
+    def save_model(path: str, mlflow_model: "Model", **arguments: Any) -> None:
+        import mlflow
+
+        mlflow.pyfunc.save_model(path=path, mlflow_model=mlflow_model, **arguments)
+        saved = mlflow_model.flavors["python_function"]
+        saved["artifacts"]["weights"]["uri"] = Path(saved["artifacts"]["weights"]["path"]).name
+        saved["model_code_path"] = Path(saved["model_code_path"]).name
+        mlflow_model.save(str(Path(path) / "MLmodel"))
 
 
 def _register(client: "MlflowClient", run: "Run", info: "ModelInfo", tags: Mapping[str, str]) -> None:
@@ -79,7 +94,7 @@ def _register(client: "MlflowClient", run: "Run", info: "ModelInfo", tags: Mappi
 
     try:
         client.create_registered_model(REGISTERED)
-    except MlflowException as error:
+    except MlflowException as error:  # another experiment may create it at the same time
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     client.create_model_version(

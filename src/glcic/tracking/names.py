@@ -7,6 +7,7 @@ FINGERPRINT = "glcic.fingerprint"  # of the parameters: by it a row is found
 FINISHED = "glcic.finished."  # followed by the stage: its curve is whole
 MODELS = "glcic.models."  # followed by the stage: SHA-256 of the weights it ended in
 SECONDS, RATE = "seconds", "images_per_second"  # metrics of a stage that its curve file does not have
+CONTINUED = "glcic.continued."  # followed by the stage: the step at which a longer training took over
 CACHED = "glcic.cached."  # followed by the stage: name of the row that trained it, or `unknown`
 WEIGHTS = "glcic.weights"  # of a row or a registered version: SHA-256 of the completion network's file
 COMPLETE = "glcic.complete"  # digest of the outputs that the row was completed from

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from glcic.tracking import points as _points
 from glcic.tracking.cached import copy_stage
 from glcic.tracking.data import log_data
-from glcic.tracking.names import FINISHED, MODELS, RATE, SECONDS, digest_of_models
+from glcic.tracking.names import CONTINUED, FINISHED, MODELS, RATE, SECONDS, digest_of_models
 from glcic.tracking.parameters import runtime_tags
-from glcic.tracking.store import address, attach, connect, exists, newest, set_tags, warn
+from glcic.tracking.store import address, attach, connect, exists, locked, rows, set_tags, warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +45,7 @@ def open_row(
     stage: str,
     step: int,
     curve: Sequence[Mapping[str, float]] = (),
-    environment: Mapping[str, Any] | None = None,
+    environment: Callable[[], Mapping[str, Any]] | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> Row:
     """Find or create the row in which a training stage records itself.
@@ -59,22 +60,24 @@ def open_row(
         stage: the stage that is about to train.
         step: the step it starts at, 0 unless it resumes.
         curve: the points in its checkpoint, each with a `step`; those that the row lacks are uploaded.
-        environment: what `glcic.environment.describe` says.
+        environment: gives what `glcic.environment.describe` says.
         data: what data/faces/summary.json says.
     """
     if not params["tracking"]["enabled"]:
         return Row()
     try:
 
-        def fits(run: "Run") -> bool:
-            finished = FINISHED + stage in run.data.tags
-            begun = any(metric.startswith(f"{stage}/") for metric in run.data.metrics)
-            return step > 0 or not (finished or (begun and not curve))
+        def choose(rows: "Sequence[Run]") -> "Run | None":
+            if not rows:
+                return None
+            finished = FINISHED + stage in rows[0].data.tags
+            begun = any(metric.startswith(f"{stage}/") for metric in rows[0].data.metrics)
+            return rows[0] if step > 0 or not (finished or (begun and not curve)) else None
 
-        client, run = attach(root, params, fits)
+        client, run = attach(root, params, choose)
         set_tags(client, run, runtime_tags(params))  # perhaps resumed on another machine
         if environment is not None:
-            _log_environment(client, run, stage, environment)
+            _log_environment(client, run, stage, environment())
         if data is not None:
             log_data(client, run, params, data)
         client.update_run(run.info.run_id, status="RUNNING")
@@ -99,8 +102,9 @@ def recorded(root: Path, params: Mapping[str, Any], metrics: Iterable[str]) -> d
     if not params["tracking"]["enabled"] or not exists(root):
         return {}
     try:
-        found = newest(connect(root), params)
-        known = found.data.metrics if found else {}
+        with locked(root):
+            found = rows(connect(root), params)
+        known = found[0].data.metrics if found else {}
         return {name: known[name] for name in metrics if name in known}
     except Exception as error:  # see the package's docstring
         warn(error)
@@ -124,6 +128,7 @@ class _MlflowRow(Row):
         self._points = _points.recorded_points(self.client, self.run, self.stage)
         self._images = set(_points.recorded_images(self.client, self.run, self.stage).values())
         self._spent = self.run.data.metrics.get(f"{self.stage}/{SECONDS}", 0.0)  # before an interruption
+        self._resumed = self.start > 0 and not self._has_rate()  # with points that another row, or none, has of it
         self._load = self._watch_machine()
 
     def log_point(self, stage: str, step: int, values: Mapping[str, float]) -> None:
@@ -144,17 +149,18 @@ class _MlflowRow(Row):
 
     def finish(self, stage: str, models: Path) -> None:
         # The row's status says whether somebody works on it; between two stages nobody does.
-        self._attempt(self._load.finish)
+        self._end_watch()
         digest = digest_of_models(models)
-        # Two queued experiments that share a stage: one trains it, the other waits and finds the work done.
-        if self.start > 0 and not any(name == f"{stage}/{RATE}" for name, _ in self._points):
+        if self._resumed and self._has_rate():  # a longer training: speed and samples are of what was added
+            self._attempt(lambda: self.client.set_tag(self._id, CONTINUED + stage, str(self.start)))
+        elif self._resumed:  # two queued experiments share the stage: the other one has trained it
             self._attempt(lambda: copy_stage(self.client, self.run, stage, digest))
         self._attempt(lambda: self.client.set_tag(self._id, MODELS + stage, digest))
         self._attempt(lambda: self.client.set_tag(self._id, FINISHED + stage, "true"))
         self._attempt(lambda: self.client.set_terminated(self._id, "FINISHED"))
 
     def interrupt(self) -> None:
-        self._attempt(self._load.finish)
+        self._end_watch()
         self._attempt(lambda: self.client.set_terminated(self._id, "KILLED"))
 
     def _watch_machine(self) -> Any:
@@ -164,6 +170,13 @@ class _MlflowRow(Row):
         load = SystemMetricsMonitor(self._id, resume_logging=True, tracking_uri=self.uri)
         load.start()
         return load
+
+    def _end_watch(self) -> None:
+        with suppress(Exception):  # even if all else has failed, and been told
+            self._load.finish()
+
+    def _has_rate(self) -> bool:
+        return any(name == f"{self.stage}/{RATE}" for name, _ in self._points)
 
     def _attempt(self, action: Callable[[], object]) -> None:
         if self.failed:

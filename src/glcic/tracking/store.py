@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,35 +65,35 @@ def locked(root: Path) -> FileLock:
 def attach(
     root: Path,
     params: Mapping[str, Any],
-    fits: Callable[["Run"], bool] = lambda run: True,
+    choose: Callable[[Sequence["Run"]], "Run | None"],
     title: str | None = None,
 ) -> tuple["MlflowClient", "Run"]:
-    """Open the store and find the newest row of these parameters; create one if there is none that fits.
+    """Open the store and choose a row of these parameters; create one if none is chosen.
 
     Args:
         root: folder of the store, unless MLFLOW_TRACKING_URI names a server.
         params: the whole parameter file.
+        choose: from their rows, the newest first.
         title: of a new row; None: what DVC calls the experiment, else preset and short fingerprint.
     """
     with locked(root):
         client = connect(root)
         experiment = _experiment(client, root, params["tracking"]["experiment"])
-        run = newest(client, params)
-        if run is None or not fits(run):
+        run = choose(rows(client, params))
+        if run is None:
             tags = {FINGERPRINT: fingerprint(params), **runtime_tags(params)}
             run = client.create_run(experiment, tags=tags, run_name=title or _title(params))
         _log_params(client, run, params)
     return client, run
 
 
-def newest(client: "MlflowClient", params: Mapping[str, Any]) -> "Run | None":
-    """The newest row of these parameters, if there is one."""
+def rows(client: "MlflowClient", params: Mapping[str, Any]) -> Sequence["Run"]:
+    """The rows of these parameters, the newest first."""
     known = client.get_experiment_by_name(params["tracking"]["experiment"])
     if known is None:
-        return None
+        return []
     mark = f"tags.`{FINGERPRINT}` = '{fingerprint(params)}'"
-    found = client.search_runs([known.experiment_id], mark, max_results=1, order_by=["start_time DESC"])
-    return found[0] if found else None
+    return client.search_runs([known.experiment_id], mark, order_by=["start_time DESC"])
 
 
 def set_tags(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> None:

@@ -167,7 +167,7 @@ def train(
 def _failures_told(observer: Observer) -> Iterator[None]:
     try:
         yield
-    except (Interrupted, UserError):
+    except BaseException:  # whatever it was: nobody is training any more
         observer.interrupted()
         raise
 

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,8 +96,11 @@ class Scratch:
     @staticmethod
     def all_finished(root: Path, stage: str) -> list["Scratch"]:
         """The folders of a stage's finished trainings, the one that finished last at the end."""
-        marks = sorted((root / "checkpoints").glob(f"{stage}-*/{FINISHED}"), key=lambda mark: mark.stat().st_mtime_ns)
-        return [Scratch(root, stage, mark.parent.name.removeprefix(f"{stage}-")) for mark in marks]
+        found = []
+        for mark in (root / "checkpoints").glob(f"{stage}-*/{FINISHED}"):
+            with suppress(FileNotFoundError):  # another experiment removes it at the same time
+                found.append((mark.stat().st_mtime_ns, mark.parent.name.removeprefix(f"{stage}-")))
+        return [Scratch(root, stage, fingerprint) for _, fingerprint in sorted(found)]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
