@@ -55,7 +55,14 @@ def test_versions_are_registered_once_and_the_best_is_champion(
     assert captured.err == "", "MLflow chatters, or warned"
     assert list(tmp_path.glob("ml*")) == [], "MLflow wrote into the working directory"
 
+    # Where the project lies stands in no model, though MLflow's own store must know where its files are.
+    for description in root.glob("mlartifacts/models/*/artifacts/MLmodel"):
+        lines = [line for line in description.read_text().splitlines() if not line.startswith("artifact_path")]
+        assert str(tmp_path) not in "\n".join(lines)
+        assert str(Path(tracking.__file__).parent) not in "\n".join(lines)
     client = client_of(root)
+    for logged in client.search_logged_models([rows(root, params(1))[0].info.experiment_id]):
+        assert not any(str(folder) in str(logged.tags) for folder in (tmp_path, Path.cwd(), Path.home()))
     versions = {version.version: version for version in client.search_model_versions(f"name = '{REGISTERED}'")}
     assert len(versions) == 3
     assert versions[1].tags["val/center/psnr"] == "24"

@@ -140,7 +140,7 @@ def test_fingerprint_ignores_machine_and_tracking() -> None:
 def test_trained_row_is_complete(
     root: Path, params: dict[str, Any], outputs: tracking.Outputs, models: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    row = open_row(root, params, environment=ENVIRONMENT, data=SUMMARY)
+    row = open_row(root, params, environment=lambda: ENVIRONMENT, data=SUMMARY)
     for point in CURVE:
         row.log_point(
             "pretrain_generator", int(point["step"]), point | {"gradient": float("nan"), "images_per_second": 9.0}
@@ -227,9 +227,10 @@ def test_row_from_cached_outputs_is_completed_once(
 
     assert tracking.is_complete(root, params, outputs)
     assert outputs.metrics is not None
-    outputs.metrics.write_text('{"test": {"center": {"psnr": 26.0}}}')
     outputs.figures[0].write_bytes(b"another image")
     assert not tracking.is_complete(root, params, outputs)
+    outputs.metrics.write_text('{"test": {"center": {"psnr": 26.0}}}')
+    assert tracking.is_complete(root, params, outputs), "an experiment of earlier code must not take the row back"
     tracking.complete_row(root, params, outputs)
     (run,) = rows(root, params)
     assert run.data.metrics["test/center/psnr"] == 26.0
@@ -264,7 +265,7 @@ def test_stage_from_the_cache_is_copied_from_the_row_that_trained_it(
     root: Path, params: dict[str, Any], outputs: tracking.Outputs, models: Path
 ) -> None:
     """Two configurations that differ in a later stage share the first one's weights."""
-    row = open_row(root, params, environment=ENVIRONMENT)
+    row = open_row(root, params, environment=lambda: ENVIRONMENT)
     for step in (1, 2):
         row.log_point("pretrain_generator", step, {"loss": 1.0, "images_per_second": 10.0 * step})
         row.log_image("pretrain_generator", step, GRID)
@@ -303,6 +304,18 @@ def test_load_of_the_machine_is_recorded(
         time.sleep(0.05)
     row.finish("pretrain_generator", models)
     assert set(threading.enumerate()) <= before, "it goes on after the stage has ended"
+
+
+def test_outputs_of_other_weights_get_a_row_of_their_own(
+    root: Path, params: dict[str, Any], outputs: tracking.Outputs, models: Path
+) -> None:
+    """The same parameters under other code: neither training's scores may stand beside the other's curves."""
+    tracking.complete_row(root, params, outputs)
+    (models / "completion_last.safetensors").write_bytes(b"trained by later code")
+    tracking.complete_row(root, params, outputs)
+    assert len(rows(root, params)) == 2
+    tracking.complete_row(root, params, outputs)
+    assert len(rows(root, params)) == 2
 
 
 def test_starting_over_opens_a_new_row(

@@ -129,7 +129,7 @@ def is_complete(root: Path, params: Mapping[str, Any], outputs: Outputs) -> bool
     try:
         with locked(root):
             complete = [run for run in rows(connect(root), params) if COMPLETE in run.data.tags]
-        scores = dict(leaves(_json(outputs.metrics), "/"))
+        scores = _scores(outputs)
         same = [run for run in complete if all(run.data.metrics.get(name) == scores[name] for name in scores)]
         # The same parameters with other scores: the code is another one, and the row of the workspace, or was.
         return any(run.data.tags[COMPLETE] == outputs.digest for run in same) or bool(complete and not same)
@@ -152,11 +152,15 @@ def _complete_stage(client: "MlflowClient", run: "Run", stage: str, curve: Path,
 
 
 def _complete_metrics(client: "MlflowClient", run: "Run", outputs: Outputs) -> dict[str, float]:
-    numbers = {key: v for key, v in leaves(_json(outputs.metrics), "/") if type(v) in (int, float)}  # no bool
+    numbers = _scores(outputs)
     known = numbers | {f"evaluate/{key}": value for key, value in outputs.evaluation.items()}
     changed = {key: value for key, value in known.items() if run.data.metrics.get(key) != value}
     log_points(client, run.info.run_id, [(key, 0, float(value)) for key, value in changed.items()])
     return numbers
+
+
+def _scores(outputs: Outputs) -> dict[str, float]:
+    return {key: v for key, v in leaves(_json(outputs.metrics), "/") if type(v) in (int, float)}  # no bool
 
 
 def _complete_files(client: "MlflowClient", run: "Run", params: Mapping[str, Any], outputs: Outputs) -> None:
