@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import Project
 from ruamel.yaml import YAML
 
@@ -27,6 +28,7 @@ def add_remote(project: Project, storage: Path) -> None:
     project.dvc("remote", "add", "--local", "--default", "storage", str(storage))
 
 
+@pytest.mark.long
 def test_push_and_pull(finished: Project, tmp_path: Path) -> None:
     project, storage = finished.copy(tmp_path / "project"), tmp_path / "storage"
     project.git("add", "-A")

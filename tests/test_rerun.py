@@ -135,6 +135,7 @@ def ran(printed: str) -> list[str]:
     return re.findall("Running stage '(.*)'", printed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("parameters", "source", "stages"),
     [
@@ -156,6 +157,7 @@ def test_repro_runs_what_changed_and_what_is_handed_other_bytes(
     assert ran(project.repro()) == stages
 
 
+@pytest.mark.long
 def test_more_steps_go_on_from_the_steps_that_are_done(finished: Project, tmp_path: Path) -> None:
     longer, whole = finished.copy(tmp_path / "longer"), finished.copy(tmp_path / "whole")
     shutil.rmtree(whole.folder / ".glcic")
