@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def experiments() -> list[tuple[str, str]]:
-    """Name and commit of every finished DVC experiment; none outside a git repository."""
+def experiments() -> dict[str, str]:
+    """Every finished DVC experiment, ref → commit; none outside a git repository. Its name is what the ref ends in."""
     command = ["git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps"]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        return []
-    refs = [line.split() for line in listed.splitlines()]
+        return {}
+    refs = dict(line.split() for line in listed.splitlines())
     # refs/exps/12/34…/name, where 1234… is the commit it started from; DVC keeps other things beside them.
-    return [(ref.rpartition("/")[2], commit) for ref, commit in refs if len(ref.split("/")[2]) == 2]
+    return {ref: commit for ref, commit in refs.items() if len(ref.split("/")) == 5 and len(ref.split("/")[2]) == 2}
 
 
 def take_files(commit: str, paths: Sequence[Path], folder: Path) -> None:

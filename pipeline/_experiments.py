@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 from glcic.comparison import Run, method
 from glcic.errors import UserError
 from pipeline import _stage
+from pipeline._commits import experiments
 
 CHANGEABLE = (
     "params.yaml",
@@ -158,9 +159,7 @@ def check_git(*changeable: Path) -> None:
 
 def _experiments(name: str) -> dict[str, str]:
     """Experiments of this name, ref → commit: one for each commit that such an experiment started from."""
-    lines = git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").splitlines()
-    refs = dict(line.split() for line in lines)
-    return {ref: sha for ref, sha in refs.items() if len(parts := ref.split("/")) == 5 and parts[4] == name}
+    return {ref: sha for ref, sha in experiments().items() if ref.rpartition("/")[2] == name}
 
 
 def finished(run: Run) -> str | None:

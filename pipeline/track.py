@@ -30,9 +30,9 @@ def main() -> None:
         print(line)
     else:  # the files may be of another configuration, or of the last one while this one is training
         print("the workspace is not up to date with params.yaml (`dvc repro`), or being made: its row is left as it is")
-    for name, commit in experiments():
+    for ref, commit in experiments().items():
         with tempfile.TemporaryDirectory() as folder:
-            if not _complete_experiment(name, commit, Path(folder)):
+            if not _complete_experiment(ref.rpartition("/")[2], commit, Path(folder)):
                 return
 
 
