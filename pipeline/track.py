@@ -24,16 +24,22 @@ def main() -> None:
     if not load(_stage.PARAMS).tracking.enabled:
         print("tracking.enabled is false: there are no rows to complete")
         return
-    if _is_up_to_date():
-        if (line := _row.complete(load(_stage.PARAMS))) is None:
-            return  # a server that is down, which has been said
-        print(line)
-    else:  # the files may be of another configuration, or of the last one while this one is training
-        print("the workspace is not up to date with params.yaml (`dvc repro`), or being made: its row is left as it is")
+    if _stage.METRICS.exists() and not _complete_workspace():
+        return  # a server that is down, which has been said
     for ref, commit in experiments().items():
         with tempfile.TemporaryDirectory() as folder:
             if not _complete_experiment(ref.rpartition("/")[2], commit, Path(folder)):
                 return
+
+
+def _complete_workspace() -> bool:
+    """Complete the row of params.yaml, if the files here are its; False if tracking has failed."""
+    if not _is_up_to_date():  # they may be of another configuration, or of the last one while this one is training
+        print("the workspace is not up to date with params.yaml (`dvc repro`), or being made: its row is left as it is")
+        return True
+    line = _row.complete(load(_stage.PARAMS))
+    print(line or "", end="\n" if line else "")
+    return line is not None
 
 
 def _is_up_to_date() -> bool:
