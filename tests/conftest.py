@@ -166,7 +166,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long tests first, so that no worker is left alone with one at the end (each begins with two of them)."""
 
     def is_short(item: pytest.Item) -> bool:
-        runs_the_pipeline = "test_pipeline" in item.nodeid or "test_compare" in item.nodeid
+        runs_the_pipeline = any(name in item.nodeid for name in ("test_pipeline", "test_compare", "test_rebuild"))
         return not runs_the_pipeline and item.get_closest_marker("long") is None
 
     items.sort(key=is_short)

@@ -164,29 +164,34 @@ def change(report: Path, difference: float) -> None:
     (report / "metrics.json").write_text(json.dumps(metrics))
 
 
-def test_rebuild_confirms_a_report_and_finds_a_changed_number(project: Project, tmp_path: Path) -> None:
-    reports = project.folder / "reports"
+def make_report(project: Project) -> Path:
+    """Run the pipeline, state a tolerance, and commit; returns the folder of the report."""
     for stage in STAGES:
         project.stage(stage)
     tolerances = {"about": "by hand", "metrics.json": {"test": {"center": {"psnr": 0.5}}}}
-    (reports / "tolerances.json").write_text(json.dumps(tolerances))
+    (project.folder / "reports/tolerances.json").write_text(json.dumps(tolerances))
     commit(project, "report")
-    before = project.bytes_of("reports/**/*.*", "params.yaml")
+    return project.folder / "reports"
 
+
+@pytest.mark.long
+def test_rebuild_confirms_a_report(project: Project, tmp_path: Path) -> None:
+    make_report(project)
+    before = project.bytes_of("reports/**/*.*", "params.yaml")
     temporary = tmp_path / "temporary"
     printed = verify(project, "reports", temporary, expect=0)
     assert "Running stage 'download'" in printed
     assert "Running stage 'evaluate'" in printed
     assert "note:" not in printed
-    for number in ("metrics.json test.center.psnr", "metrics.json val.box.ssim", "methods.csv box.telea.l1"):
-        assert line_of(printed, number)[4] == "0"
-        assert line_of(printed, number)[-1] == "identical"
     assert printed.count("byte-identical") == 3
     assert printed.splitlines()[-1] == "reports is confirmed: 56 numbers, 56 identical"
     assert project.bytes_of("reports/**/*.*", "params.yaml") == before
     assert not clones(temporary)
 
-    # Another report, with parameters of its own, of which one number is changed within the tolerance and one beyond.
+
+def test_rebuild_finds_a_changed_number(project: Project, tmp_path: Path) -> None:
+    """A report with parameters of its own, of which one number is changed within the tolerance and one beyond."""
+    reports = make_report(project)
     second = reports / "second"
     second.mkdir()
     for name in ("metrics.json", "methods.csv", "tolerances.json"):
@@ -196,7 +201,11 @@ def test_rebuild_confirms_a_report_and_finds_a_changed_number(project: Project, 
     methods = (second / "methods.csv").read_text().replace("center,telea,", "center,telea,1")
     (second / "methods.csv").write_text(methods)
     project.set({"seed": 5, "tracking": {"enabled": True}})  # not of that report
+    temporary = tmp_path / "temporary"
     printed = verify(project, "reports/second", temporary, expect=1)
+    for number in ("metrics.json val.box.ssim", "methods.csv box.telea.l1"):
+        assert line_of(printed, number)[4] == "0"
+        assert line_of(printed, number)[-1] == "identical"
     assert line_of(printed, "metrics.json test.center.psnr")[4:] == ["-0.4", "0.5", "within", "tolerance"]
     assert line_of(printed, "methods.csv center.telea.l1_hole")[-2:] == ["–", "different"]
     assert printed.count("not in the report\n") == 3  # curves
