@@ -7,6 +7,7 @@ configuration in the workspace and for every DVC experiment, and does nothing wh
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import typer
@@ -24,22 +25,19 @@ def main() -> None:
     if not load(_stage.PARAMS).tracking.enabled:
         print("tracking.enabled is false: there are no rows to complete")
         return
-    if _stage.METRICS.exists() and not _complete_workspace():
-        return  # a server that is down, which has been said
+    done = set()  # fingerprints: an experiment with the parameters of the workspace shares its row
+    if _stage.METRICS.exists() and _is_up_to_date():
+        configuration = load(_stage.PARAMS)
+        if (line := _row.complete(configuration)) is None:
+            return  # a server that is down, which has been said
+        print(line)
+        done.add(tracking.fingerprint(configuration.model_dump(mode="json")))
+    elif _stage.METRICS.exists():  # of another configuration, or of the last one while this one is training
+        print("the workspace is not up to date with params.yaml (`dvc repro`), or being made: its row is left as it is")
     for ref, commit in experiments().items():
         with tempfile.TemporaryDirectory() as folder:
-            if not _complete_experiment(ref.rpartition("/")[2], commit, Path(folder)):
+            if not _complete_experiment(ref.rpartition("/")[2], commit, Path(folder), done):
                 return
-
-
-def _complete_workspace() -> bool:
-    """Complete the row of params.yaml, if the files here are its; False if tracking has failed."""
-    if not _is_up_to_date():  # they may be of another configuration, or of the last one while this one is training
-        print("the workspace is not up to date with params.yaml (`dvc repro`), or being made: its row is left as it is")
-        return True
-    line = _row.complete(load(_stage.PARAMS))
-    print(line or "", end="\n" if line else "")
-    return line is not None
 
 
 def _is_up_to_date() -> bool:
@@ -48,8 +46,8 @@ def _is_up_to_date() -> bool:
     return subprocess.run(status, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def _complete_experiment(name: str, commit: str, folder: Path) -> bool:
-    """Complete its row, if it has a complete pipeline; False if tracking has failed."""
+def _complete_experiment(name: str, commit: str, folder: Path, done: Collection[str]) -> bool:
+    """Complete its row, if it has a complete pipeline and its parameters are not done; False if tracking has failed."""
     take_files(commit, [_stage.PARAMS, Path("dvc.lock"), _stage.REPORTS], folder)
     try:
         params = load(folder / _stage.PARAMS).model_dump(mode="json")
@@ -57,7 +55,7 @@ def _complete_experiment(name: str, commit: str, folder: Path) -> bool:
         print(f"experiment {name}: parameters of another version of the code ({error}); passed over", file=sys.stderr)
         return True
     files = _row.outputs(folder)
-    if not files.finished or not params["tracking"]["enabled"]:
+    if not files.finished or not params["tracking"]["enabled"] or tracking.fingerprint(params) in done:
         return True
     complete = tracking.is_complete(_stage.ROOT, params, files)
     if complete is False:

@@ -138,7 +138,7 @@ class Project:
     def run(self, *command: str, expect: int | None = 0, **environment: str) -> str:
         """Run a command to its end; returns what it printed. `expect` is its exit status; None: any but 0."""
         process = self.start(*command, **environment)
-        printed, _ = process.communicate(timeout=300)
+        printed, _ = process.communicate(timeout=900)
         if expect is None:
             assert process.returncode != 0, printed
         else:
