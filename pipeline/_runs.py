@@ -1,7 +1,7 @@
 """Several runs of the pipeline, trained one after another: what `pipeline.compare` and `pipeline.seeds` share.
 
 Each run is one DVC experiment of its name. They wait in DVC's queue and one worker trains them, each in a copy of the
-project under .dvc/tmp/exps. Interrupted, the same command goes on where it was: an experiment that exists with the
+project that DVC makes. Interrupted, the same command goes on where it was: an experiment that exists with the
 wanted parameters is done, and a training resumes from its checkpoint.
 """
 

@@ -23,7 +23,6 @@ class Candidate:
 
     version: str
     row: str
-    preset: str
     psnr: float
 
 
@@ -75,7 +74,7 @@ def _candidates(root: Path, params: Mapping[str, Any], summary: Mapping[str, Any
             row = client.get_run(str(version.run_id)).info
             if row.lifecycle_stage == "active":  # who deletes a row does not want its model
                 psnr = sum(scores) / len(scores)
-                candidates.append(Candidate(str(version.version), str(row.run_name), version.tags["preset"], psnr))
+                candidates.append(Candidate(str(version.version), str(row.run_name), psnr))
         candidates.sort(key=lambda candidate: (-candidate.psnr, int(candidate.version)))
         if candidates:
             client.set_registered_model_alias(REGISTERED, ALIAS, candidates[0].version)
