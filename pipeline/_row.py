@@ -6,7 +6,7 @@ from pathlib import Path
 from glcic import tracking
 from glcic.data.faces import SUMMARY
 from glcic.params import Params
-from pipeline import _stage
+from pipeline import _reports, _stage
 
 TRAINING_STAGES = ("pretrain_generator", "pretrain_discriminators", "train_joint")
 
@@ -17,12 +17,16 @@ def outputs(folder: Path = Path(), evaluation: Mapping[str, float] | None = None
     Args:
         evaluation: what it took, if it has just run.
     """
+    # What `report` makes of an evaluation that has just run is not there yet, but may be left over from another one.
+    tables = [_stage.METHODS, _reports.MASKS]
+    reported = [] if evaluation else [_reports.INTERVALS, _reports.DIFFERENCES, _reports.SLICES]
     samples = [folder / _stage.SAMPLES / f"{stage}.png" for stage in TRAINING_STAGES]
     return tracking.Outputs(
         curves={stage: folder / _stage.CURVES / f"{stage}.csv" for stage in TRAINING_STAGES},
         metrics=folder / _stage.METRICS,
-        tables=[folder / _stage.METHODS],
+        tables=[folder / table for table in [*tables, *reported]],
         figures=[*samples, folder / _stage.FIGURES / "completions.png"],
+        pages=[] if evaluation else [folder / _reports.PAGE],
         models={stage: folder / _stage.MODELS / stage for stage in TRAINING_STAGES},
         weights=folder / _stage.COMPLETION,
         summary=folder / _stage.FACES / SUMMARY,

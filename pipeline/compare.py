@@ -5,7 +5,7 @@ Each run of the file is one DVC experiment of its name; interrupted, the same co
 
 import shlex
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,10 +53,13 @@ def _collect(about: str, tables: Mapping[str, Mapping[str, Run]], done: Mapping[
     import torch
 
     from glcic.data.faces import Faces
+    from glcic.evaluation.mask_sets import draw_all
 
     torch.set_num_threads(load(_stage.PARAMS).runtime.threads)
     test = Faces(_stage.FACES, "test")
-    truth, masks = _shown_images(test, next(iter(tables["systems"].values())))
+    params = next(iter(tables["systems"].values())).params
+    holes = draw_all(params.evaluate, params.seed, len(test), test.size)  # the same for all runs
+    truth, masks = _shown_images(test, holes)
     pictures = {"input": _holed(truth, masks), "ground truth": truth}
     results: dict[str, Result] = {}
     for title, table in tables.items():
@@ -70,7 +73,10 @@ def _collect(about: str, tables: Mapping[str, Mapping[str, Run]], done: Mapping[
         write_csv(_stage.REPORTS / TABLE.format(title), listed)
     images = {split: len(Faces(_stage.FACES, split)) for split in ("train", "val", "test")}
     with atomic(REPORT) as temporary:
-        temporary.write_text(report(about, found, images, _command(file)), encoding="utf-8")
+        temporary.write_text(
+            report(about, found, images, _command(file), {drawn.name: drawn.sha256 for drawn in holes}),
+            encoding="utf-8",
+        )
     _draw(pictures)
     written = [*(_stage.REPORTS / TABLE.format(title) for title in tables), REPORT, FIGURE]
     print(f"wrote {', '.join(map(str, written))}")
@@ -110,17 +116,13 @@ def _output(path: Path, name: str, commit: str) -> bytes:
         ) from None
 
 
-def _shown_images(test: Any, run: Run) -> tuple[Any, Any]:
+def _shown_images(test: Any, holes: Sequence[Any]) -> tuple[Any, Any]:
     """A few test images, spread over the split, and their masks; the mask sets take turns."""
     import numpy as np
 
-    from glcic.masks import box_masks, draw_mask_set
-
-    params = run.params
     items = np.linspace(0, len(test) - 1, min(SHOWN, len(test))).astype(np.int64)
-    sets = [draw_mask_set(name, params.seed, len(test), test.size) for name in params.evaluate.mask_sets]
-    boxes = np.stack([sets[column % len(sets)][item] for column, item in enumerate(items)])
-    return test.read(items), box_masks(boxes, test.size)
+    masks = np.stack([holes[column % len(holes)].masks[item] for column, item in enumerate(items)])
+    return test.read(items), masks
 
 
 def _holed(truth: Any, masks: Any) -> Any:

@@ -1,28 +1,32 @@
 """Stage 6: score the trained networks and classical baselines on the test split."""
 
 import json
+import shutil
 import time
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
 import pandas as pd
-import torch
 
+from glcic.blending import blend
 from glcic.completion import Completer
 from glcic.data.faces import Faces
-from glcic.evaluation.baselines import inpaint, mean_fill
-from glcic.evaluation.evaluate import Method, evaluate
-from glcic.evaluation.figures import completions_figure
-from glcic.evaluation.tables import headline, means, write_methods
+from glcic.evaluation.baselines import NearestTrainingImage, biharmonic, inpaint, mean_fill
+from glcic.evaluation.definitions import METHODS
+from glcic.evaluation.evaluate import Evaluation, Methods
+from glcic.evaluation.figures import completions_figure, write_tiles
+from glcic.evaluation.gallery import chosen
+from glcic.evaluation.mask_sets import MaskSet, draw_all, manifest, store
+from glcic.evaluation.tables import Scores, headline, means, rounded, write_methods
 from glcic.files import atomic
-from glcic.masks import box_masks, draw_mask_set
 from glcic.params import Params, load
 from glcic.training.finished import settle
-from pipeline import _row, _stage
+from pipeline import _reports, _row, _stage
 
 
 def main(params: Params) -> None:
-    """Write reports/metrics.json, methods.csv, scores.csv and figures/completions.png.
+    """Write reports/masks.csv, metrics.json, methods.csv, scores.csv, the masks, and the figures.
 
     The test split is scored with every method; the validation split, by which configurations are chosen, with the
     last phase's completion network alone.
@@ -30,55 +34,106 @@ def main(params: Params) -> None:
     section = params.evaluate
     configuration = load(_stage.PARAMS)  # at once: somebody may edit the file for the next run while this one goes on
     started = time.monotonic()
-    torch.set_num_threads(params.runtime.threads)
-    faces = Faces(_stage.FACES, "test")
-    completion = Completer(_stage.COMPLETION)
-    pretrained = Completer(_stage.PRETRAINED)
+    faces = {split: Faces(_stage.FACES, split) for split in ("val", "test")}
+    methods = _methods(section.batch, faces["test"].mean_pixel)
     settle(_stage.SCRATCH, "train_joint", _stage.COMPLETION.parent)
-    methods: dict[str, Method] = {
-        "completion": partial(completion, batch=section.batch),
-        **({"pretrained": partial(pretrained, batch=section.batch)} if pretrained.steps else {}),  # or phase skipped
-        "mean_fill": partial(mean_fill, mean_pixel=faces.mean_pixel),
-        "telea": partial(inpaint, method="telea"),
-        "navier_stokes": partial(inpaint, method="navier_stokes"),
-    }
-    val = _score(Faces(_stage.FACES, "val"), {"completion": methods["completion"]}, params)
-    test = _score(faces, methods, params)
+    sets = {split: draw_all(section, params.seed, len(of), of.size) for split, of in faces.items()}
     _stage.REPORTS.mkdir(exist_ok=True)
+    _write_masks(sets, params.seed, faces["test"].summary["sha256"])
+    with Evaluation(methods, batch=section.batch, processes=params.runtime.threads, extra=section.extra) as evaluation:
+        val = [evaluation.scores(faces["val"], holes, alone="completion") for holes in sets["val"]]
+        test = [evaluation.scores(faces["test"], holes) for holes in sets["test"]]
+    scores = pd.concat([_of_split("val", val), _of_split("test", test)], ignore_index=True)
     with atomic(_stage.SCORES) as temporary:
-        scores = pd.concat([val.assign(split="val"), test.assign(split="test")], ignore_index=True)
-        scores.insert(0, "split", scores.pop("split"))
-        scores.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        scores.replace([np.inf, -np.inf], np.nan).to_csv(
+            temporary, index=False, float_format="%.6g", lineterminator="\n"
+        )
     with atomic(_stage.METHODS) as temporary:
-        temporary.write_text(write_methods(means(test)))
+        temporary.write_text(write_methods(_means(test)))
     with atomic(_stage.METRICS) as temporary:
-        temporary.write_text(json.dumps(headline(means(val), means(test)), indent=2) + "\n")
-    _draw_figure(faces, methods, params)
+        temporary.write_text(json.dumps(headline(_means(val), _means(test)), indent=2) + "\n")
+    _draw_figure(faces["test"], sets["test"], methods, section.figure_rows)
+    _write_gallery(faces["test"], sets["test"], scores, methods, section.gallery)
     seconds = time.monotonic() - started
-    # Here, since in the queue of experiments nothing else would run after this last stage.
     _row.complete(configuration, {"seconds": seconds, "images_per_second": len(scores) / seconds})
 
 
-def _score(faces: Faces, methods: dict[str, Method], params: Params) -> pd.DataFrame:
-    section = params.evaluate
-    tables = [evaluate(faces, methods, name, params.seed, section.batch) for name in section.mask_sets]
-    return pd.concat(tables, ignore_index=True)
+def _methods(batch: int, mean_pixel: Sequence[float]) -> Methods:
+    """All methods of the tables: the trained networks, and what needs no training."""
+    completion, pretrained = Completer(_stage.COMPLETION), Completer(_stage.PRETRAINED)
+    return Methods(
+        {
+            "completion": partial(completion, batch=batch),
+            **({"pretrained": partial(pretrained, batch=batch)} if pretrained.steps else {}),  # or phase skipped
+            "mean_fill": partial(mean_fill, mean_pixel=mean_pixel),
+            "telea": partial(inpaint, method="telea"),
+            "navier_stokes": partial(inpaint, method="navier_stokes"),
+            "biharmonic": biharmonic,
+        },
+        refinements={"blended": ("completion", blend)},
+        of_blocks={"nearest": NearestTrainingImage(Faces(_stage.FACES, "train"))},
+    )
 
 
-def _draw_figure(faces: Faces, methods: dict[str, Method], params: Params) -> None:
+def _write_masks(sets: Mapping[str, Sequence[MaskSet]], seed: int, faces_sha256: str) -> None:
+    store(_reports.HOLES, sets)
+    with atomic(_reports.MASKS) as temporary:
+        manifest(sets, seed, faces_sha256).to_csv(temporary, index=False, lineterminator="\n")
+
+
+Found = Sequence[tuple[pd.DataFrame, Mapping[str, Mapping[str, float]]]]  # of each mask set, as Evaluation.scores gives
+
+
+def _of_split(split: str, found: Found) -> pd.DataFrame:
+    scores = pd.concat([table for table, _ in found], ignore_index=True)
+    scores.insert(0, "split", split)
+    return scores
+
+
+def _means(found: Found) -> dict[str, dict[str, Scores]]:
+    """{mask set: {method: scores}}, those of whole sets among them."""
+    result: dict[str, dict[str, Scores]] = {}
+    for table, of_set in found:
+        for mask_set, by_method in means(table).items():
+            result[mask_set] = {
+                method: by | {name: rounded(value) for name, value in of_set.get(method, {}).items()}
+                for method, by in by_method.items()
+            }
+    return result
+
+
+def _draw_figure(faces: Faces, sets: Sequence[MaskSet], methods: Methods, rows: int) -> None:
     """A few test images, spread over the split; the mask sets take turns."""
-    section = params.evaluate
-    items = np.linspace(0, len(faces) - 1, min(section.figure_rows, len(faces))).astype(np.int64)
-    sets = [draw_mask_set(name, params.seed, len(faces), faces.size) for name in section.mask_sets]
-    boxes = np.stack([sets[row % len(sets)][item] for row, item in enumerate(items)])
-    truth, masks = faces.read(items), box_masks(boxes, faces.size)
-    shown = [n for n in ("mean_fill", "telea", "navier_stokes", "pretrained", "completion") if n in methods]
+    items = np.linspace(0, len(faces) - 1, min(rows, len(faces))).astype(np.int64)
+    masks = np.stack([sets[row % len(sets)].masks[item] for row, item in enumerate(items)])
+    truth = faces.read(items)
+    completed = methods.complete(truth, masks)
     columns = {
         "input": np.where(masks == 1, np.uint8(255), truth),
-        **{name.replace("_", " "): methods[name](truth, masks) for name in shown},
+        **{METHODS[name]: completed[name] for name in reversed(completed)},
         "ground truth": truth,
     }
     completions_figure(_stage.FIGURES / "completions.png", columns)
+
+
+def _write_gallery(faces: Faces, sets: Sequence[MaskSet], scores: pd.DataFrame, methods: Methods, k: int) -> None:
+    """Best, median and worst completions of each mask set, by the last network: input, completed, ground truth."""
+    shutil.rmtree(_reports.GALLERY, ignore_errors=True)
+    _reports.GALLERY.mkdir(parents=True)
+    tables = []
+    own = scores[(scores["split"] == "test") & (scores["method"] == "completion")]
+    for holes in sets:
+        shown = chosen(own[own["mask_set"] == holes.name], k)
+        items = shown.pop("item").to_numpy()
+        if len(items):
+            truth, masks = faces.read(items), holes.masks[items]
+            completed = methods.of_parts["completion"](truth, masks)
+            tiles = np.stack([np.where(masks == 1, np.uint8(255), truth), completed, truth], axis=1)
+            write_tiles(_reports.GALLERY / f"{holes.name}.png", tiles)
+        tables.append(shown.assign(mask_set=holes.name))
+    table = pd.concat(tables, ignore_index=True).replace([np.inf, -np.inf], np.nan)
+    table.insert(0, "mask_set", table.pop("mask_set"))
+    table.to_csv(_reports.GALLERY / "index.csv", index=False, float_format="%.6g", lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -1,34 +1,87 @@
-"""Print the scores of reports/methods.csv as a table. `make repro` does so last."""
+"""Print a report's scores with their intervals, and beside the published ones. `make repro` does so last."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from glcic.errors import UserError
-from glcic.evaluation.tables import read_methods
-from pipeline import _stage
+from glcic.evaluation.definitions import ALL
+from glcic.evaluation.published import COLUMNS, MASK_SET, SAME, what_differs
+from glcic.params import Params, load
+from glcic.report.contents import Scored, read_scored
+from glcic.report.tables import Row, beside_published, scores
+from glcic.report.words import percent
+from pipeline import _reports, _stage
 
-HEADER = ("mask set", "method", "L1 hole %", "L1 %", "PSNR dB", "SSIM")
+SHOWN = ("l1_hole", "l1", "psnr", "ssim")  # the page has all metrics
 
 
-def main() -> None:
-    """Print the table in Markdown, ready for a README."""
-    if not _stage.METHODS.exists():
-        raise UserError(f"{_stage.METHODS}: no such file; run `dvc repro` first")
-    rows = [
-        (mask_set, method.replace("_", " "), *(_number(s[k], d) for k, d in FORMAT))
-        for mask_set, methods in read_methods(_stage.METHODS.read_text()).items()
-        for method, s in methods.items()
+def main(
+    report: Annotated[Path, typer.Argument(help="folder of the report, with its params.yaml if it has its own")] = (
+        _stage.REPORTS
+    ),
+) -> None:
+    """Print the tables in Markdown, ready for a README."""
+    _stage.with_errors_explained(lambda: _print(report))
+
+
+def _print(report: Path) -> None:
+    scored = read_scored(report)
+    own = report / _stage.PARAMS.name
+    params = load(own if own.exists() else _stage.PARAMS)
+    parts = [_all_methods(scored)]
+    if len(scored.intervals):
+        parts.append(_about_intervals(scored, params))
+    if MASK_SET in scored.methods:
+        parts += _published(scored, params)
+    print("\n\n".join(parts))
+
+
+def _all_methods(scored: Scored) -> str:
+    shown = [i for i, metric in enumerate(scored.metrics) if metric in SHOWN]
+    header = ["mask set", "method", *(ALL[scored.metrics[i]].title for i in shown)]
+    return _markdown(
+        header,
+        [[mask_set, *_texts(row, shown)] for mask_set in scored.methods for row in scores(scored, mask_set)],
+    )
+
+
+def _about_intervals(scored: Scored, params: Params) -> str:
+    drawn = f"{scored.people:,} people" if scored.people else "images"
+    return (
+        f"Means over {scored.images:,} test images, with {percent(params.report.confidence)} bootstrap intervals over "
+        f"{drawn}. More metrics, paired differences and pictures: {_reports.PAGE.name} in the same folder."
+    )
+
+
+def _published(scored: Scored, params: Params) -> list[str]:
+    rows = [_texts(row, range(len(COLUMNS))) for row in beside_published(scored, params.preset)]
+    differs = what_differs(params, scored.images, scored.people)
+    return [
+        f"MMagic's protocol (mask set {MASK_SET}), in MMagic's units:",
+        _markdown(["system", *COLUMNS.values()], rows),
+        f"{SAME} What differs:",
+        _markdown(["", "here", "MMagic"], differs),
     ]
-    widths = [max(len(row[i]) for row in [HEADER, *rows]) for i in range(len(HEADER))]
-    lines = [HEADER, tuple("-" * w for w in widths), *rows]
-    print("\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) + " |" for r in lines))
 
 
-FORMAT = (("l1_hole", 2), ("l1", 2), ("psnr", 2), ("ssim", 3))
+def _texts(row: Row, shown: Sequence[int]) -> list[str]:
+    """A row's name, bold if it is ours, and those of its cells."""
+    cells = (row.cells[i] for i in shown)
+    texts = [" ".join(part for part in (cell.value, cell.interval) if part) for cell in cells]
+    return [f"**{row.name}**" if row.ours else row.name, *texts]
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose columns stand one below the other on a terminal, too."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [header, ["-" * max(3, width) for width in widths], *rows]
+    return "\n".join(
+        "| " + " | ".join(text.ljust(max(3, width)) for text, width in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    )
 
 
 if __name__ == "__main__":
-    typer.run(lambda: _stage.with_errors_explained(main))
+    typer.run(main)

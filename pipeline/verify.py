@@ -19,7 +19,7 @@ from glcic.params import Params, load
 from glcic.verification import (
     TOLERANCES,
     compare,
-    compare_curves,
+    compare_files,
     confirmed,
     read_numbers,
     read_tolerances,
@@ -74,7 +74,7 @@ def _verify(report: Path, stop: Stop) -> bool:
             YAML(typ="safe").dump(params.model_dump(mode="json"), file)
         dvc("repro", "--force", stop=stop, shown=True, folder=project, environment=_environment())
         compared = compare(reported, read_numbers(project / _stage.REPORTS), tolerances)
-        print("", *compare_curves(report, project / _stage.REPORTS), "", table(compared), "", sep="\n")
+        print("", *compare_files(report, project / _stage.REPORTS), "", table(compared), "", sep="\n")
         print(summary(report, compared), flush=True)
         return confirmed(compared)
     except UserError as error:

@@ -65,7 +65,7 @@ def opened(profile: Path, size: tuple[int, int], storage: Mapping[str, str]) -> 
     """Open Chromium with a profile of its own, whose every page finds these values in its local storage."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "WARNING"})
     for flag in (*_FLAGS, f"--window-size={size[0]},{size[1]}", f"--user-data-dir={profile}"):
         options.add_argument(flag)
     with mock.patch.dict(os.environ, no_proxy="localhost,127.0.0.1"):  # where Selenium meets the driver
@@ -91,6 +91,16 @@ def go(browser: WebDriver, address: str) -> None:
     """Open an address anew, even one that differs from the present one only after its #."""
     browser.get("about:blank")
     browser.get(address)
+
+
+def show(browser: WebDriver, address: str, width: int, scheme: str) -> None:
+    """Open an address on a screen of this width (a phone's below 600 pixels), in the light or dark colour scheme."""
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    go(browser, address)
 
 
 def click_button(browser: WebDriver, text: str) -> None:
@@ -177,10 +187,15 @@ def plot_metric(browser: WebDriver, name: str) -> set[str]:
     return set(wait(browser, lambda: browser.execute_script(script), f"the chart of {name}"))
 
 
-def strange_requests(browser: WebDriver) -> list[str]:
-    """What pages have asked for from other machines since the browser was opened."""
+def requests(browser: WebDriver) -> list[str]:
+    """What pages have asked for since the browser was opened, or since the last call."""
     events = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
-    asked = (event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent")
+    return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+
+
+def strange_requests(browser: WebDriver) -> list[str]:
+    """What pages have asked for from other machines, likewise."""
+    asked = requests(browser)
     return [url for url in asked if urlsplit(url).hostname != "127.0.0.1" and url.startswith(("http", "ws"))]
 
 

@@ -25,10 +25,10 @@ UNLISTED = {"runtime", "tracking"}  # every stage may use them without listing t
 
 
 def accessed(stage: str) -> set[str]:
-    """Dotted parameters that the stage's scripts read, at the depth dvc.yaml lists them."""
+    """Sections that the stage's code reads from what it calls `params`, the library's included."""
     names: set[str] = set()
-    for file in closure(Path(f"pipeline/{stage}.py")):
-        if file.parts[0] != "pipeline" or file.name == "_stage.py":
+    for file in closure(Path(f"pipeline/{stage}.py"), apart=NEUTRAL):
+        if file.name == "_stage.py":
             continue
         for node in ast.walk(ast.parse((ROOT / file).read_text())):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params":
@@ -37,7 +37,7 @@ def accessed(stage: str) -> set[str]:
 
 
 def test_stages_are_in_order() -> None:
-    order = "download crop pretrain_generator pretrain_discriminators train_joint evaluate"
+    order = "download crop pretrain_generator pretrain_discriminators train_joint evaluate report"
     assert list(STAGES) == order.split()
 
 
@@ -52,6 +52,12 @@ def test_sections_listed_are_those_used(stage: str) -> None:
 def test_code_listed_is_the_import_closure(stage: str) -> None:
     listed = {Path(dep) for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
     assert listed == closure(Path(f"pipeline/{stage}.py"), apart=NEUTRAL)
+
+
+def test_templates_listed_are_those_that_are_there() -> None:
+    folder = ROOT / "src/glcic/report/templates"
+    files = {path.relative_to(ROOT).as_posix() for path in folder.iterdir() if path.is_file()}
+    assert {dep for dep in STAGES["report"]["deps"] if dep.startswith("src/glcic/report/templates/")} == files
 
 
 def sections(model: type[BaseModel]) -> set[type[BaseModel]]:
@@ -80,8 +86,10 @@ def is_section(model: Any) -> bool:
 @pytest.mark.parametrize("stage", STAGES)
 def test_data_listed_are_earlier_outputs(stage: str) -> None:
     before = list(STAGES)[: list(STAGES).index(stage)]
-    outs = {next(iter(out)) if isinstance(out, dict) else out for name in before for out in STAGES[name]["outs"]}
-    data = {dep for dep in STAGES[stage]["deps"] if not dep.endswith(".py")}
+    kinds = ("outs", "metrics", "plots")
+    listed = [out for name in before for kind in kinds for out in STAGES[name].get(kind, [])]
+    outs = {next(iter(out)) if isinstance(out, dict) else out for out in listed}
+    data = {dep for dep in STAGES[stage]["deps"] if Path(dep).parts[0] not in ("pipeline", "src")}
     assert data <= outs
     assert data or stage == "download"
 

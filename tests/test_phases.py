@@ -257,7 +257,8 @@ def test_validation_changes_nothing(fabric: Fabric, fixed: list[Batch]) -> None:
     before = {name: copy_of(network) for name, network in phase.networks.items()}
     first, again = phase.validate(fixed), phase.validate(fixed)
     assert first == again
-    assert set(first) == {"val_l1_hole", "val_psnr", "val_accuracy_real", "val_accuracy_completed"}
+    scores = "l1_hole psnr accuracy_real accuracy_completed gradient_reconstruction gradient_adversarial gradient_ratio"
+    assert list(first) == [f"val_{name}" for name in (*scores.split(), "saturated", "variety")]
     for name, network in phase.networks.items():
         assert equal(copy_of(network), before[name])
         assert network.training

@@ -15,10 +15,10 @@ from conftest import Project
 
 from glcic.data import raw
 from glcic.data.synthetic import draw_face
+from glcic.evaluation.definitions import METHODS, METRICS
 from glcic.evaluation.tables import read_methods
 
-RESULTS = ("data/faces/faces.npy", "models/*/*", "reports/metrics.json", "reports/scores.csv", "reports/*/*")
-METHODS = ["completion", "pretrained", "mean_fill", "telea", "navier_stokes"]
+RESULTS = ("data/faces/faces.npy", "models/*/*", "models/*.md", "reports/*.*", "reports/*/*")
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
@@ -98,23 +98,29 @@ def test_two_processes_train_as_one(project: Project) -> None:
 
 
 def test_repro_on_synthetic_faces(tmp_path: Path) -> None:
-    """Runs six stages, leaves everything the README promises, then does nothing; forced, gives the same bytes."""
+    """Runs seven stages, leaves everything the README promises, then does nothing; forced, gives the same bytes."""
     project = Project(tmp_path / "project", {"tracking": {"enabled": True}})
     printed = project.repro()
-    for stage in ["download", "crop", "pretrain_generator", "pretrain_discriminators", "train_joint", "evaluate"]:
+    training = ["pretrain_generator", "pretrain_discriminators", "train_joint"]
+    for stage in ["download", "crop", *training, "evaluate", "report"]:
         assert f"Running stage '{stage}'" in printed
     metrics = json.loads((project.folder / "reports/metrics.json").read_text())
     assert [list(metrics), *map(list, metrics.values())] == [["val", "test"], ["center", "box"], ["center", "box"]]
-    assert all(list(values) == ["l1_hole", "l1", "psnr", "ssim"] for s in metrics.values() for values in s.values())
+    assert all(list(values) == list(METRICS) for s in metrics.values() for values in s.values())
     methods = read_methods((project.folder / "reports/methods.csv").read_text())
-    assert {mask_set: list(scores) for mask_set, scores in methods.items()} == {"center": METHODS, "box": METHODS}
+    assert {name: list(scores) for name, scores in methods.items()} == {
+        name: list(METHODS) for name in ("center", "box")
+    }
     table = pd.read_csv(project.folder / "reports/scores.csv")
-    assert table["split"].value_counts().to_dict() == {"test": 2 * 5 * 4, "val": 2 * 4}
+    assert table["split"].value_counts().to_dict() == {"test": 2 * len(METHODS) * 4, "val": 2 * 4}
     psnr = table.groupby(["split", "mask_set", "method"])["psnr"].mean()
     assert psnr["test", "box", "telea"] == pytest.approx(methods["box"]["telea"]["psnr"], abs=1e-4)
     assert psnr["val", "center", "completion"] == pytest.approx(metrics["val"]["center"]["psnr"], abs=1e-4)
     for name in ("curves/pretrain_generator.csv", "curves/train_joint.csv", "curves/pretrain_discriminators.csv"):
         assert pd.read_csv(project.folder / "reports" / name)["step"].tolist() == [2, 4, 6]
+    manifest = pd.read_csv(project.folder / "reports/masks.csv")
+    assert manifest[["split", "mask_set"]].to_numpy().tolist() == [[s, m] for s in metrics for m in ("center", "box")]
+    assert len(pd.read_csv(project.folder / "reports/gallery/index.csv")) == 2 * 3  # one best, median, worst of each
     for name in ("samples/pretrain_generator.png", "samples/train_joint.png", "figures/completions.png"):
         assert (project.folder / "reports" / name).read_bytes().startswith(b"\x89PNG")
     # Checkpoints are gone once a later stage has started, but where the rate is constant: a longer training may go on.
@@ -176,7 +182,7 @@ def test_repro_on_a_zip_in_celebas_layout(tmp_path: Path) -> None:
     index = pd.read_csv(project.folder / "data/faces/index.csv")
     assert index["split"].value_counts().to_dict() == {"train": 6, "val": 3, "test": 3}
     assert index["identity"].tolist() == [k // 2 for k in range(1, 13)]
-    assert list(read_methods((project.folder / "reports/methods.csv").read_text())["center"]) == METHODS
+    assert list(read_methods((project.folder / "reports/methods.csv").read_text())["center"]) == list(METHODS)
     for path in [
         project.folder / "dvc.lock",
         *(project.folder / "reports").rglob("*"),

@@ -15,6 +15,7 @@ from conftest import ROOT, Project
 from ruamel.yaml import YAML
 
 from glcic.completion import Completer
+from glcic.evaluation.definitions import METHODS
 from glcic.evaluation.tables import read_methods
 from glcic.networks.build import completion_network
 from glcic.networks.build_discriminator import discriminator
@@ -202,11 +203,13 @@ def columns(params: Params) -> dict[str, list[str]]:
     judged = ["discriminator_real", "discriminator_completed", *(["r1"] if params.adversarial.r1 else [])]
     learnt = ["reconstruction", "adversarial", *(["alpha"] if params.train_joint.adversarial.balance else [])]
     skipped = ["skipped"] if params.train_joint.skip_above else []
+    pulls = ["reconstruction", "adversarial", *(["ratio"] if params.train_joint.adversarial.weight is not None else [])]
+    health = [*(f"val_gradient_{name}" for name in pulls), "val_saturated", "val_variety"]
     alone, apart = params.pretrain_generator.steps > 0, params.pretrain_discriminators.steps > 0
     return {
         "pretrain_generator": [*point, *(["reconstruction"] if alone else []), *scores],
         "pretrain_discriminators": [*point, *(judged if apart else []), *accuracies],
-        "train_joint": [*point, *learnt, *judged, *skipped, *scores, *accuracies],
+        "train_joint": [*point, *learnt, *judged, *skipped, *scores, *accuracies, *health],
     }
 
 
@@ -214,16 +217,16 @@ def columns(params: Params) -> dict[str, list[str]]:
 def test_all_stages_run_with_the_preset(folder: Path, name: str) -> None:
     YAML(typ="safe").dump(shrunk(name), folder / "params.yaml")
     params = load(folder / "params.yaml")
-    for stage in (*STAGES, "evaluate"):
+    for stage in (*STAGES, "evaluate", "report"):
         run(stage, params)
 
     metrics = json.loads((folder / "reports" / "metrics.json").read_text())
-    methods = ["completion", "pretrained", "mean_fill", "telea", "navier_stokes"]
+    methods = list(METHODS)
     if not params.pretrain_generator.steps:
         methods.remove("pretrained")  # it is as random as at its start
     assert list(metrics) == ["val", "test"]
     table = read_methods((folder / "reports" / "methods.csv").read_text())
-    assert list(table) == ["center", "box"]
+    assert list(table) == params.evaluate.mask_sets
     for mask_set, scores in table.items():
         assert list(scores) == methods
         assert all(value is not None for method in scores.values() for value in method.values())

@@ -62,7 +62,9 @@ SOURCES: dict[str, set[str]] = {
     "src/glcic/networks/patchgan.py": {D, J},
     "src/glcic/params.py": set(),
     "src/glcic/tracking/row.py": set(),
+    "src/glcic/training/alarms.py": set(),
     "src/glcic/training/finished.py": set(),
+    "src/glcic/training/health.py": {J},
     "src/glcic/training/loop.py": TRAINING,
     "src/glcic/training/train_joint.py": {J},
 }

@@ -16,6 +16,7 @@ import pytest
 
 from glcic import tracking
 from glcic.tracking.names import digest_of_models
+from glcic.training.curve import write_curve
 
 PARAMS: dict[str, Any] = {
     "preset": "small",
@@ -29,6 +30,7 @@ PARAMS: dict[str, Any] = {
     },
     "crop": {"size": 16},
     "evaluate": {"mask_sets": ["center"]},
+    "adversarial": {"loss": "bce", "real_label": 1.0},
     "pretrain_generator": {"steps": 3},
     "train_joint": {"adversarial": {"weight": 0.0004}, "betas": [0.5, 0.999]},
 }
@@ -164,6 +166,8 @@ def test_trained_row_is_complete(
         "download.celeba.mirrors": '["mirror"]',
         "crop.size": "16",
         "evaluate.mask_sets": '["center"]',
+        "adversarial.loss": "bce",
+        "adversarial.real_label": "1.0",
         "download.mirrors": '["faces.zip", "https://example.org/faces.zip"]',
         "pretrain_generator.steps": "3",
         "train_joint.adversarial.weight": "0.0004",
@@ -386,7 +390,7 @@ sys.modules["mlflow"] = None
 from pathlib import Path
 from glcic import tracking
 from glcic.tracking.names import digest_of_models
-params = {"tracking": {"enabled": False, "experiment": "glcic"}}
+params = {"tracking": {"enabled": False, "experiment": "glcic"}, "adversarial": {"loss": "bce", "real_label": 1.0}}
 row = tracking.open_row(Path(sys.argv[1]), params, stage="train_joint", step=0)
 row.log_point("train_joint", 0, {"loss": 1.0})
 row.interrupt()
@@ -420,3 +424,86 @@ def test_two_processes_open_a_fresh_store(tmp_path: Path) -> None:
     for params in both:
         (run,) = rows(tmp_path, params)
         assert points(tmp_path, run)["train_joint/loss"] == [(0, 1.0)]
+
+
+HEALTHY = {
+    "discriminator_real": 0.05,
+    "discriminator_completed": 0.05,
+    "val_accuracy_real": 0.95,
+    "val_accuracy_completed": 1.0,
+}
+WON = HEALTHY | {"discriminator_real": 0.001, "discriminator_completed": 0.001}
+
+
+def joint_curve(*points: Mapping[str, float]) -> list[dict[str, float]]:
+    return [{"step": step, **point} for step, point in enumerate(points, 1)]
+
+
+def alarm_tags(root: Path, params: Mapping[str, Any]) -> dict[str, str]:
+    (run,) = rows(root, params)
+    return {key: value for key, value in run.data.tags.items() if key.startswith("alarm.")}
+
+
+def test_alarm_is_told_once_and_tagged_while_training_and_from_the_file(
+    root: Path, params: dict[str, Any], outputs: tracking.Outputs, capfd: pytest.CaptureFixture[str]
+) -> None:
+    curve = joint_curve(HEALTHY, WON, WON, WON, WON)
+
+    def train(row: tracking.Row, points: list[dict[str, float]]) -> list[str]:
+        for point in points:
+            row.log_point("train_joint", int(point["step"]), point | {"images_per_second": 9.0})
+        return capfd.readouterr().err.splitlines()
+
+    row = open_row(root, params, stage="train_joint")
+    assert train(row, curve[:3]) == []
+    assert alarm_tags(root, params) == {}
+    (line,) = train(row, curve[3:4])
+    assert line.startswith("warning: train_joint: discriminator won since step 2: the discriminator's loss is 0.14 %")
+    row.interrupt()
+
+    resumed = open_row(root, params, stage="train_joint", step=2, curve=curve[:2])
+    assert len(train(resumed, curve[2:4])) == 1, "it had not been raised at the checkpoint"
+    resumed = open_row(root, params, stage="train_joint", step=4, curve=curve[:4])
+    assert train(resumed, curve[4:]) == [], "it had been told before the checkpoint"
+    live = alarm_tags(root, params)
+    assert list(live) == ["alarm.discriminator_won"]
+    assert live["alarm.discriminator_won"].startswith("since step 2: ")
+
+    file = outputs.curves["train_joint"]
+    write_curve(file, curve)
+    for _ in range(2):
+        tracking.complete_row(root, params, outputs)
+        assert alarm_tags(root, params) == live
+    write_curve(file, joint_curve(*[HEALTHY] * 5))
+    tracking.complete_row(root, params, outputs)
+    assert alarm_tags(root, params) == {}
+
+
+def test_alarm_of_a_stage_from_the_cache(root: Path, params: dict[str, Any], outputs: tracking.Outputs) -> None:
+    """The columns that only newer curves have are empty cells, or not there."""
+    write_curve(outputs.curves["train_joint"], joint_curve(HEALTHY | {"val_variety": 0.9}, *[WON] * 3))
+    write_curve(outputs.curves["pretrain_generator"], joint_curve(*[WON] * 3))
+    tracking.complete_row(root, params, outputs)
+    assert list(alarm_tags(root, params)) == ["alarm.discriminator_won"]
+
+
+def test_only_the_joint_phase_raises_alarms(
+    root: Path, params: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Alone, the discriminators are to win."""
+    row = open_row(root, params, stage="pretrain_discriminators")
+    for point in joint_curve(*[WON] * 3):
+        row.log_point("pretrain_discriminators", int(point["step"]), point)
+    assert alarm_tags(root, params) == {}
+    assert capfd.readouterr().err == ""
+
+
+def test_alarm_is_told_without_mlflow(
+    tmp_path: Path, params: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    off = params | {"tracking": {"enabled": False, "experiment": "glcic"}}
+    row = open_row(tmp_path, off, stage="train_joint")
+    for point in joint_curve(*[WON] * 4):
+        row.log_point("train_joint", int(point["step"]), point)
+    assert len(capfd.readouterr().err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

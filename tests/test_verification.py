@@ -19,7 +19,7 @@ from glcic.evaluation.tables import write_methods
 from glcic.verification import (
     Verdict,
     compare,
-    compare_curves,
+    compare_files,
     confirmed,
     read_numbers,
     read_tolerances,
@@ -92,14 +92,22 @@ def test_what_one_side_lacks_is_said(tmp_path: Path) -> None:
     assert {name[0] for name in read_numbers(tmp_path / "report")} == {"metrics.json"}
 
 
-def test_curves_are_compared_byte_by_byte(tmp_path: Path) -> None:
+def test_curves_and_further_tables_are_compared_byte_by_byte(tmp_path: Path) -> None:
     report, rebuilt = write_report(tmp_path / "report"), write_report(tmp_path / "rebuilt")
-    assert compare_curves(report, rebuilt) == ["curves/train_joint.csv: byte-identical"]
+    assert compare_files(report, rebuilt) == ["curves/train_joint.csv: byte-identical"]
     (rebuilt / "curves/train_joint.csv").write_text("step\n3\n")
     (report / "curves/old.csv").write_text("step\n")
     (rebuilt / "curves/new.csv").write_text("step\n")
-    said = ["new.csv: not in the report", "old.csv: not in the rebuild", "train_joint.csv: other bytes"]
-    assert compare_curves(report, rebuilt) == [f"curves/{line}" for line in said]
+    for folder, digest in ((report, "a"), (rebuilt, "b")):
+        (folder / "masks.csv").write_text(f"sha256\n{digest}\n")
+    (rebuilt / "intervals.csv").write_text("mean\n")
+    assert compare_files(report, rebuilt) == [
+        "masks.csv: other bytes",
+        "intervals.csv: not in the report",
+        "curves/new.csv: not in the report",
+        "curves/old.csv: not in the rebuild",
+        "curves/train_joint.csv: other bytes",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +121,7 @@ def test_curves_are_compared_byte_by_byte(tmp_path: Path) -> None:
         ("metrics.json", '{"test": {"psnr": 1e999}}', "metrics.json: test.psnr: must be a finite number"),
         ("metrics.json", '{"test": {"psnr": "26"}}', "metrics.json: test.psnr: must be a finite number"),
         ("metrics.json", '{"test": {"psnr": true}}', "metrics.json: test.psnr: must be a finite number"),
-        ("methods.csv", "mask_set,method,l1\ncenter,telea,1\n", "methods.csv is not a table of"),
+        ("methods.csv", "mask_set,method,l3\ncenter,telea,1\n", "methods.csv is not a table of"),
         ("methods.csv", "mask_set,method,l1_hole,l1,psnr,ssim\nc,t,1,1,x,1\n", "methods.csv is not a table of.*'x'"),
         ("methods.csv", "mask_set,method,l1_hole,l1,psnr,ssim\nc,t,1,1,nan,1\n", "methods.csv: c.t.psnr: must be"),
         ("tolerances.json", '{"about": "x", "metrics.json": {"psnr": -1}}', "metrics.json.psnr: must be 0 or more"),
@@ -183,8 +191,8 @@ def test_rebuild_confirms_a_report(project: Project, tmp_path: Path) -> None:
     assert "Running stage 'download'" in printed
     assert "Running stage 'evaluate'" in printed
     assert "note:" not in printed
-    assert printed.count("byte-identical") == 3
-    assert printed.splitlines()[-1] == "reports is confirmed: 56 numbers, 56 identical"
+    assert printed.count("byte-identical") == 7  # masks, intervals, differences, slices and three curves
+    assert printed.splitlines()[-1] == "reports is confirmed: 120 numbers, 120 identical"
     assert project.bytes_of("reports/**/*.*", "params.yaml") == before
     assert not clones(temporary)
 
@@ -208,8 +216,8 @@ def test_rebuild_finds_a_changed_number(project: Project, tmp_path: Path) -> Non
         assert line_of(printed, number)[-1] == "identical"
     assert line_of(printed, "metrics.json test.center.psnr")[4:] == ["-0.4", "0.5", "within", "tolerance"]
     assert line_of(printed, "methods.csv center.telea.l1_hole")[-2:] == ["–", "different"]
-    assert printed.count("not in the report\n") == 3  # curves
-    said = "reports/second is NOT confirmed: 56 numbers, 54 identical, 1 within tolerance, 1 different"
+    assert printed.count("not in the report\n") == 7  # masks, intervals, differences, slices and three curves
+    said = "reports/second is NOT confirmed: 120 numbers, 118 identical, 1 within tolerance, 1 different"
     assert printed.splitlines()[-1] == said
     assert not (project.folder / "mlflow.db").exists()
     assert not clones(temporary)

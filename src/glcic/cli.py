@@ -1,4 +1,4 @@
-"""The command `glcic`: apply presets, complete photos, verify reports."""
+"""The command `glcic`: apply presets, complete photos, verify reports, score other systems' completions."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 PRESETS = Path("presets")
 WEIGHTS = Path("models/train_joint/completion_last.safetensors")  # of the last `make repro`
 REPORT = Path("reports")  # likewise
-VERIFIER = Path("pipeline/verify.py")
+PIPELINE = Path("pipeline")
 
 
 @app.command()
@@ -39,11 +39,14 @@ def complete(
     mask: Annotated[Path, typer.Argument(help="image of the same size, white where the photo is to be completed")],
     output: Annotated[Path, typer.Argument(help="where to write the completed photo")],
     weights: Annotated[Path, typer.Option(help="weights of a completion network")] = WEIGHTS,
+    blend: Annotated[
+        bool, typer.Option("--blend", help="blend the completion into its surroundings (Poisson)")
+    ] = False,
 ) -> None:
     """Complete a photo with trained weights; pixels outside the hole stay as they are."""
     from glcic.photo import complete_photo  # imports torch, which takes seconds
 
-    complete_photo(image, mask, output, weights)
+    complete_photo(image, mask, output, weights, blended=blend)
     typer.echo(f"wrote {output}")
 
 
@@ -55,10 +58,32 @@ def verify(
 
     Takes as long as `make repro`. Exit status 1 if the report says what the rebuild does not.
     """
-    if not VERIFIER.exists():
-        raise UserError(f"{VERIFIER}: no such file; run `glcic verify` from the project's root")
-    # In this process's place, so that Ctrl-C and the exit status are the verifier's; the library imports no pipeline.
-    os.execv(sys.executable, [sys.executable, "-m", "pipeline.verify", str(report)])
+    _in_its_place("verify", str(report))
+
+
+@app.command()
+def export(folder: Annotated[Path, typer.Argument(help="where to write; it must not exist")]) -> None:
+    """Write the test images with their holes, for another system to complete."""
+    _in_its_place("export", str(folder))
+
+
+@app.command()
+def score(
+    folder: Annotated[Path, typer.Argument(help="its completions: <mask set>/000000.png and so on")],
+    name: Annotated[str, typer.Argument(help="what the system is called in the tables")],
+) -> None:
+    """Score another system's completions of the exported images beside our methods, with intervals."""
+    _in_its_place("score", str(folder), name)
+
+
+def _in_its_place(command: str, *arguments: str) -> None:
+    """Run a command of the pipeline in this process's place: so Ctrl-C and the exit status are its own.
+
+    The library imports no pipeline.
+    """
+    if not (path := PIPELINE / f"{command}.py").exists():
+        raise UserError(f"{path}: no such file; run `glcic {command}` from the project's root")
+    os.execv(sys.executable, [sys.executable, "-m", f"pipeline.{command}", *arguments])
 
 
 def main() -> None:

@@ -223,7 +223,13 @@ def write_csv(path: Path, results: Iterable[Result]) -> None:
             writer.writerow(row | {"images_per_second": _number(row["images_per_second"], 1, unknown="")})
 
 
-def report(about: str, tables: Mapping[str, Sequence[Result]], images: Mapping[str, int], command: str) -> str:
+def report(
+    about: str,
+    tables: Mapping[str, Sequence[Result]],
+    images: Mapping[str, int],
+    command: str,
+    holes: Mapping[str, str],
+) -> str:
     """The tables as Markdown.
 
     Args:
@@ -231,6 +237,7 @@ def report(about: str, tables: Mapping[str, Sequence[Result]], images: Mapping[s
         tables: results by table.
         images: number of images in train, val and test.
         command: that made them.
+        holes: SHA-256 of each mask set (`glcic.evaluation.mask_sets.MaskSet`).
     """
     first = tables["systems"][0]
     params = first.run.params
@@ -242,6 +249,7 @@ def report(about: str, tables: Mapping[str, Sequence[Result]], images: Mapping[s
         f"composites. {images['val']} validation images. L1 hole, L1: lower is better; PSNR, SSIM: higher is better. "
         "Each table is sorted by the PSNR of a run's last phase; images/s is the speed of that phase's training, where "
         "it was recorded.",
+        f"SHA-256 of the holes: {', '.join(f'{name} `{sha256}`' for name, sha256 in holes.items())}.",
         *([about.strip()] if about else []),
         f"Made by `{command}`.",
         *(_tables(title, results) for title, results in tables.items()),

@@ -200,12 +200,17 @@ class StrokeHoles(Section):
         return self
 
 
-class FileHoles(Section):
-    """Masks from image files, white where the hole is."""
+class MaskFiles(Section):
+    """A folder of masks, white where the hole is."""
 
-    name: Literal["files"]
     folder: Annotated[str, Field(min_length=1)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class FileHoles(MaskFiles):
+    """Masks from image files."""
+
+    name: Literal["files"]
 
 
 Holes = BoxHoles | CenterHole | StrokeHoles | FileHoles
@@ -336,19 +341,50 @@ class Validation(Section):
     images: Count
 
 
-MaskSet = Literal["center", "box"]
+MaskSet = Literal[
+    "center",
+    "box",
+    "fixed",
+    "strokes_1_10",
+    "strokes_10_20",
+    "strokes_20_30",
+    "strokes_30_40",
+    "strokes_40_50",
+    "strokes_50_60",
+    "border",
+    "half",
+    "files",
+]
+Extra = Literal["edgeconnect", "lpips", "fid", "kid"]
 
 
 class Evaluate(Section):
     mask_sets: Annotated[list[MaskSet], Field(min_length=1)]
+    masks: MaskFiles | None
+    extra: list[Extra]
     batch: Count
     figure_rows: Count
+    gallery: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:
-        if len(set(self.mask_sets)) < len(self.mask_sets):
-            raise ValueError(f"mask_sets names a set twice: {self.mask_sets}")
+        for name, values in (("mask_sets", self.mask_sets), ("extra", self.extra)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} names one twice: {values}")
         return self
+
+    @model_validator(mode="after")
+    def _files_are_named(self) -> Self:
+        if ("files" in self.mask_sets) != (self.masks is not None):
+            raise ValueError(
+                "masks: the folder and sha256 of the mask set files; give both masks and files in mask_sets, or neither"
+            )
+        return self
+
+
+class Report(Section):
+    resamples: Annotated[int, Field(ge=100)]
+    confidence: Annotated[float, Field(gt=0, lt=1)]
 
 
 class Params(Section):
@@ -370,6 +406,7 @@ class Params(Section):
     pretrain_discriminators: PretrainDiscriminators
     train_joint: TrainJoint
     evaluate: Evaluate
+    report: Report
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:

@@ -6,16 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from glcic.blending import blend
 from glcic.completion import Completer
 from glcic.errors import UserError
 from glcic.files import atomic
 
 
-def complete_photo(image: Path, mask: Path, output: Path, weights: Path) -> None:
+def complete_photo(image: Path, mask: Path, output: Path, weights: Path, *, blended: bool = False) -> None:
     """Complete the white part of `mask` in `image` and write the result.
 
     The network is fully convolutional and sees the photo at its own scale; it does best where a face is about
     as large as those it was trained on.
+
+    Args:
+        blended: whether the completion is blended into its surroundings (`glcic.blending`).
 
     Raises:
         UserError: a file is missing or no image, the sizes differ, the mask is empty, or the output's format is
@@ -34,9 +38,11 @@ def complete_photo(image: Path, mask: Path, output: Path, weights: Path) -> None
         raise UserError(f"{output}: unknown image format; end the name in .png or .jpg")
     if not output.absolute().parent.is_dir():
         raise UserError(f"{output}: the folder {output.parent} does not exist; make it first")
-    completed = Completer(weights)(pixels, hole)[0]
+    completed = Completer(weights)(pixels, hole)
+    if blended:
+        completed = blend(completed, pixels, hole)
     with atomic(output) as temporary:
-        Image.fromarray(completed.transpose(1, 2, 0)).save(temporary)
+        Image.fromarray(completed[0].transpose(1, 2, 0)).save(temporary)
 
 
 def _read(path: Path, mode: str) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from glcic.errors import UserError
 from glcic.evaluation.tables import read_methods
 
 METRICS, METHODS, TOLERANCES, CURVES = "metrics.json", "methods.csv", "tolerances.json", "curves"
+TABLES = ("masks.csv", "intervals.csv", "differences.csv", "slices.csv")  # compared byte by byte, like the curves
 ABOUT = "about"  # in tolerances.json: a sentence on where they come from
 
 Name = tuple[str, ...]  # of a number: the file it stands in, then its keys there
@@ -195,18 +196,24 @@ def summary(report: Path, compared: Sequence[Compared]) -> str:
     return f"{report} is {'confirmed' if confirmed(compared) else 'NOT confirmed'}: {len(compared)} numbers, {said}"
 
 
-def compare_curves(report: Path, rebuilt: Path) -> list[str]:
-    """A line on every curve of either: whether the bytes are the same. No tolerance is stated for curves."""
+def compare_files(report: Path, rebuilt: Path) -> list[str]:
+    """A line on every curve and further table of either: whether the bytes are the same. No tolerance is stated there.
+
+    masks.csv holds the hashes of the holes: with other bytes there, the numbers are of something else.
+    """
+    folders = (report, rebuilt)
+    tables = [name for name in TABLES if any((folder / name).exists() for folder in folders)]
+    curves = {path.relative_to(folder).as_posix() for folder in folders for path in (folder / CURVES).glob("*.csv")}
     lines = []
-    for name in sorted({path.name for folder in (report, rebuilt) for path in (folder / CURVES).glob("*.csv")}):
-        before, after = report / CURVES / name, rebuilt / CURVES / name
+    for name in [*tables, *sorted(curves)]:
+        before, after = report / name, rebuilt / name
         if not before.exists():
             said = Verdict.NOT_REPORTED.value
         elif not after.exists():
             said = Verdict.NOT_REBUILT.value
         else:
             said = "byte-identical" if before.read_bytes() == after.read_bytes() else "other bytes"
-        lines.append(f"{CURVES}/{name}: {said}")
+        lines.append(f"{name}: {said}")
     return lines
 
 

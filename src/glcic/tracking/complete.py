@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from glcic.tracking.alarmed import JOINT, alarms_of, tag_alarms
 from glcic.tracking.cached import copy_stage
 from glcic.tracking.data import digest_of, log_data
 from glcic.tracking.model import log_model
@@ -33,6 +34,7 @@ class Outputs:
         metrics: JSON file of nested mappings; a metric's name is its keys joined with "/".
         tables: files kept as artifacts under `tables/`.
         figures: image files, kept as artifacts under `figures/`.
+        pages: files that people read first, kept as artifacts beside the folders.
         models: per training stage the folder of its weights.
         weights: of the final completion network.
         summary: data/faces/summary.json.
@@ -44,6 +46,7 @@ class Outputs:
     metrics: Path | None = None
     tables: Sequence[Path] = ()
     figures: Sequence[Path] = ()
+    pages: Sequence[Path] = ()
     models: Mapping[str, Path] = field(default_factory=dict)
     weights: Path | None = None
     summary: Path | None = None
@@ -60,7 +63,7 @@ class Outputs:
         """SHA-256 over what the row is told, but for weights and data, which dvc.lock stands for."""
         digest = hashlib.sha256()
         single = [path for path in (self.metrics, self.lock) if path is not None]
-        for path in sorted({*self.curves.values(), *self.tables, *self.figures, *single}):
+        for path in sorted({*self.curves.values(), *self.tables, *self.figures, *self.pages, *single}):
             if path.is_file():
                 digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
@@ -97,6 +100,9 @@ def _complete(root: Path, params: Mapping[str, Any], outputs: Outputs, title: st
     for stage, path in outputs.curves.items():
         if path.is_file():
             _complete_stage(client, run, stage, path, outputs.models.get(stage))
+    joint = outputs.curves.get(JOINT)
+    if joint is not None and joint.is_file():
+        tag_alarms(client, run, alarms_of(params, JOINT, _curve(joint)))
     metrics = _complete_metrics(client, run, outputs)
     summary = _json(outputs.summary)
     if summary:
@@ -151,6 +157,11 @@ def _complete_stage(client: "MlflowClient", run: "Run", stage: str, curve: Path,
     set_tags(client, run, {FINISHED + stage: "true"})
 
 
+def _curve(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+
+
 def _complete_metrics(client: "MlflowClient", run: "Run", outputs: Outputs) -> dict[str, float]:
     numbers = _scores(outputs)
     known = numbers | {f"evaluate/{key}": value for key, value in outputs.evaluation.items()}
@@ -171,6 +182,7 @@ def _complete_files(client: "MlflowClient", run: "Run", params: Mapping[str, Any
         _upload(client, run, [Path(folder) / name for name in texts], None)
     _upload(client, run, outputs.tables, "tables")
     _upload(client, run, outputs.figures, "figures")
+    _upload(client, run, outputs.pages, None)
 
 
 def _upload(client: "MlflowClient", run: "Run", paths: Iterable[Path], place: str | None) -> None:

@@ -10,6 +10,7 @@ SECONDS, RATE = "seconds", "images_per_second"  # metrics of a stage that its cu
 CONTINUED = "glcic.continued."  # followed by the stage: the step at which a longer training took over
 CACHED = "glcic.cached."  # followed by the stage: name of the row that trained it, or `unknown`
 WEIGHTS = "glcic.weights"  # of a row or a registered version: SHA-256 of the completion network's file
+ALARM = "alarm."  # followed by the alarm: what the curve of the joint phase says has gone wrong
 COMPLETE = "glcic.complete"  # digest of the outputs that the row was completed from
 OUT = "dvc."  # followed by an output's path: the hash that dvc.lock has of it
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glcic.tracking import points as _points
+from glcic.tracking.alarmed import alarms_of, say, tag_alarms
 from glcic.tracking.cached import copy_stage
 from glcic.tracking.data import log_data
 from glcic.tracking.names import CONTINUED, FINISHED, MODELS, RATE, SECONDS, digest_of_models
@@ -22,11 +23,32 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@dataclass
 class Row:
-    """Where a training stage records itself. This one records nothing: tracking is off, or has failed."""
+    """Where a training stage records itself. This one records nothing: tracking is off, or has failed.
+
+    Every row says on stderr when an alarm begins (see `glcic.training.alarms`).
+
+    Attributes:
+        params: the whole parameter file.
+        stage: the stage that trains.
+        curve: its points so far; alarms that they raise have been told.
+    """
+
+    params: Mapping[str, Any]
+    stage: str
+    curve: list[Mapping[str, float]]
+
+    def __post_init__(self) -> None:
+        self.alarms = alarms_of(self.params, self.stage, self.curve)
 
     def log_point(self, stage: str, step: int, values: Mapping[str, float]) -> None:
         """Record one point of each of the stage's curves; what is not finite is left out."""
+        self.curve = [*(point for point in self.curve if point["step"] < step), {"step": step, **values}]
+        told, self.alarms = self.alarms, alarms_of(self.params, stage, self.curve)
+        for name in self.alarms:
+            if name not in told:
+                say(stage, name, self.alarms[name])
 
     def log_image(self, stage: str, step: int, image: "NDArray[np.uint8]") -> None:
         """Record a sample grid, (H, W, 3), under the stage's time slider."""
@@ -63,8 +85,9 @@ def open_row(
         environment: gives what `glcic.environment.describe` says.
         data: what data/faces/summary.json says.
     """
+    silent = Row(params, stage, list(curve))
     if not params["tracking"]["enabled"]:
-        return Row()
+        return silent
     try:
 
         def choose(rows: "Sequence[Run]") -> "Run | None":
@@ -81,10 +104,10 @@ def open_row(
         if data is not None:
             log_data(client, run, params, data)
         client.update_run(run.info.run_id, status="RUNNING")
-        row = _MlflowRow(client, run, stage, address(root), step)
+        row = _MlflowRow(params, stage, list(curve), client, run, address(root), step)
     except Exception as error:  # see the package's docstring
         warn(error)
-        return Row()
+        return silent
     row.log_curve(stage, curve)
     return row
 
@@ -117,21 +140,27 @@ class _MlflowRow(Row):
 
     client: "MlflowClient"
     run: "Run"
-    stage: str
     uri: str
     start: int
     failed: bool = False
     opened: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._id = self.run.info.run_id
         self._points = _points.recorded_points(self.client, self.run, self.stage)
         self._images = set(_points.recorded_images(self.client, self.run, self.stage).values())
         self._spent = self.run.data.metrics.get(f"{self.stage}/{SECONDS}", 0.0)  # before an interruption
         self._resumed = self.start > 0 and not self._has_rate()  # with points that another row, or none, has of it
+        if self.alarms:  # of the checkpoint's points, which the row may be without
+            self._attempt(lambda: tag_alarms(self.client, self.run, self.alarms))
         self._load = self._watch_machine()
 
     def log_point(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+        tagged = self.alarms
+        super().log_point(stage, step, values)
+        if self.alarms != tagged:
+            self._attempt(lambda: tag_alarms(self.client, self.run, self.alarms))
         seconds = self._spent + time.monotonic() - self.opened
         self.log_curve(stage, [{"step": step, **values, SECONDS: seconds}])
 

@@ -1,6 +1,7 @@
 """Phase 3: completion network and discriminators train together."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from lightning_fabric import Fabric
@@ -11,6 +12,7 @@ from glcic.losses import balanced_weight, generator_loss, reconstruction_loss
 from glcic.masks import composite
 from glcic.networks.build import last_layer
 from glcic.params import Adversarial, Input, TrainJoint
+from glcic.training.health import health_scores
 from glcic.training.phase import (
     Images,
     Phase,
@@ -52,6 +54,7 @@ class TrainJointPhase(Phase):
         self.adversarial = adversarial
         self.alpha = section.adversarial
         self.skip_above = section.skip_above
+        self.accumulate = section.accumulate
         self.C = self.train("completion", completion_network, section.generator_optimiser, compile_it, section.ema)
         self.D = self.train("discriminator", discriminator, section.discriminator_optimiser, compile_it)
         if self.skip_above is not None:
@@ -88,11 +91,8 @@ class TrainJointPhase(Phase):
         return {**losses, "skipped": skipped.float()}
 
     def _generator_gradients(self, part: Images, output: Tensor, parts: int) -> dict[str, Tensor]:
-        region = region_of(part, self.reconstruction)
-        reconstruction = reconstruction_loss(output, part.image, region, self.reconstruction, self.prepare.span)
-        completed = composite(output, part.image, part.mask)
-        with frozen(self.D), self.fabric.no_backward_sync(self.D):
-            adversarial = generator_loss(self.D(completed, part.mask, part.window), self.adversarial.loss)
+        with self.fabric.no_backward_sync(self.D):
+            reconstruction, adversarial = self._generator_losses(part, output, self.D)
         losses = {"reconstruction": reconstruction, "adversarial": adversarial}
         alpha: float | Tensor | None = self.alpha.weight
         if alpha is None:
@@ -105,7 +105,17 @@ class TrainJointPhase(Phase):
         self.fabric.backward((reconstruction + alpha * adversarial) / parts)
         return losses
 
+    def _generator_losses(self, part: Images, output: Tensor, D: nn.Module) -> tuple[Tensor, Tensor]:
+        """Reconstruction and adversarial loss, each without its weight in the sum."""
+        region = region_of(part, self.reconstruction)
+        reconstruction = reconstruction_loss(output, part.image, region, self.reconstruction, self.prepare.span)
+        completed = composite(output, part.image, part.mask)
+        with frozen(D):
+            return reconstruction, generator_loss(D(completed, part.mask, part.window), self.adversarial.loss)
+
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
         C, D = self.kept("completion"), self.networks["discriminator"]
         of_discriminator = discriminator_scores(self, C, D, batches, self.adversarial.loss)
-        return {**validation_scores(self, C, batches), **of_discriminator}
+        losses = partial(self._generator_losses, D=D)
+        health = health_scores(self, C, losses, batches, self.alpha.weight, self.accumulate * self.fabric.world_size)
+        return {**validation_scores(self, C, batches), **of_discriminator, **health}

@@ -1,0 +1,69 @@
+"""What the scores are called and what they mean: the words of every table and report. Nothing heavy is imported."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of a completion.
+
+    Attributes:
+        title: with its unit, for the head of a table.
+        digits: shown after the point.
+        higher: whether higher is better.
+        meaning: the definition, to be printed in reports.
+    """
+
+    title: str
+    digits: int
+    higher: bool
+    meaning: str
+
+
+# Of every image; columns of scores.csv and methods.csv.
+METRICS = {
+    "l1_hole": Metric("L1 hole %", 2, False, "mean |completed − truth| over the hole's pixels and channels, × 100"),
+    "l1": Metric("L1 %", 2, False, "mean |completed − truth| over all pixels and channels, × 100"),
+    "psnr": Metric("PSNR dB", 2, True, "10 log₁₀(1 / MSE) of the whole image, all channels together"),
+    "psnr_hole": Metric("PSNR hole dB", 2, True, "the same with the MSE over the hole's pixels alone"),
+    "ssim": Metric(
+        "SSIM",
+        3,
+        True,
+        "Wang et al., IEEE TIP 2004: Gaussian window 11×11, σ 1.5, population covariance, data range 255; mean of the "
+        "map where the window lies inside the image, per channel, then averaged",
+    ),
+    "ssim_hole": Metric(
+        "SSIM hole", 3, True, "mean of the same map over the hole's bounding box, the image mirrored at its edges"
+    ),
+}
+# Of every image, on request (evaluate.extra).
+EXTRA = {
+    "edgeconnect": {
+        "psnr_gray": Metric("PSNR gray dB", 2, True, "PSNR of the gray images, as EdgeConnect's scripts/metrics.py"),
+        "ssim_gray": Metric("SSIM gray", 3, True, "SSIM of the gray images, uniform window 51×51, as EdgeConnect's"),
+        "mae_gray": Metric("MAE gray", 4, False, "Σ|completed − truth| / Σ(completed + truth), gray, as EdgeConnect's"),
+    },
+    "lpips": {"lpips": Metric("LPIPS", 4, False, "learned perceptual distance (AlexNet), Zhang et al., CVPR 2018")},
+}
+# Of a whole mask set, on request (evaluate.extra); columns of methods.csv alone.
+OF_SETS = {
+    "fid": Metric(
+        "FID", 2, False, "Fréchet distance of Inception features to the ground truth's; biased for few images"
+    ),
+    "kid": Metric("KID × 1000", 2, False, "kernel distance of Inception features to the ground truth's, × 1000"),
+}
+# Every name a column may have.
+ALL = METRICS | {name: metric for group in EXTRA.values() for name, metric in group.items()} | OF_SETS
+
+# What methods are called in tables, figures and reports.
+METHODS = {
+    "completion": "completion",
+    "blended": "completion + blending",
+    "pretrained": "pretrained",
+    "mean_fill": "mean fill",
+    "telea": "Telea",
+    "navier_stokes": "Navier–Stokes",
+    "biharmonic": "biharmonic",
+    "nearest": "nearest training image",
+}

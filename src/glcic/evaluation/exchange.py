@@ -1,0 +1,83 @@
+"""Files by which somebody else's system is scored with our holes: what it is given, and what it gives back.
+
+A folder has one subfolder per mask set. In an exported one, <mask set>/input/000000.png is the first image of the test
+split with its hole white, <mask set>/mask/000000.png is white in the hole; the ground truth is not in it. In a folder
+of completions, <mask set>/000000.png is the first image completed.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from glcic.data.faces import Faces
+from glcic.errors import UserError
+from glcic.evaluation.mask_sets import MaskSet
+
+MANIFEST = "manifest.csv"
+Images = NDArray[np.uint8]
+
+
+def export(folder: Path, faces: Faces, holes: MaskSet) -> None:
+    """Write inputs and masks of one mask set, and nothing of what is under the holes."""
+    for kind in ("input", "mask"):
+        (folder / holes.name / kind).mkdir(parents=True, exist_ok=True)
+    for item in tqdm(range(len(faces)), desc=f"export {holes.name}", unit=" images", disable=None):
+        mask = holes.masks[item]
+        image = np.where(mask == 1, np.uint8(255), faces.read(np.array([item]))[0])
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / holes.name / "input" / _name(item))
+        Image.fromarray(mask[0] * np.uint8(255)).save(folder / holes.name / "mask" / _name(item))
+
+
+def completions(folder: Path, faces: Faces, holes: MaskSet) -> Images:
+    """Somebody's completions of one mask set as composites (N, 3, S, S): what is outside the hole is the image.
+
+    Raises:
+        UserError: one is missing, can't be read, or has another size.
+    """
+    completed = faces.read(np.arange(len(faces)))
+    for item, (image, mask) in enumerate(zip(completed, holes.masks, strict=True)):
+        path = folder / holes.name / _name(item)
+        try:
+            pixels = np.asarray(Image.open(path).convert("RGB"))
+        except FileNotFoundError:
+            raise UserError(
+                f"{path}: no such file; there must be one for each of the {len(faces)} test images, from "
+                f"{_name(0)} to {_name(len(faces) - 1)}"
+            ) from None
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UserError(f"{path}: not an image that can be read ({error}); save it as PNG") from None
+        if pixels.shape[:2] != image.shape[1:]:
+            raise UserError(
+                f"{path}: {pixels.shape[1]}×{pixels.shape[0]} pixels, but the images are {faces.size}×{faces.size}; "
+                "scale the system's output to that"
+            )
+        image[:] = np.where(mask == 1, pixels.transpose(2, 0, 1), image)
+    return completed
+
+
+def check_manifest(folder: Path, ours: pd.DataFrame) -> None:
+    """Refuse completions of other holes or images, where the folder says what it was made for.
+
+    Raises:
+        UserError: its manifest names another hash.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        return
+    theirs = pd.read_csv(path).merge(ours, on=["split", "mask_set"], suffixes=("", "_here"))
+    for column in ("sha256", "faces_sha256"):
+        other = theirs[theirs[column] != theirs[f"{column}_here"]]
+        if len(other):
+            what = "holes" if column == "sha256" else "images"
+            raise UserError(
+                f"{path}: made for other {what} of mask set {other['mask_set'].iloc[0]} than these; export them again "
+                "and complete those"
+            )
+
+
+def _name(item: int) -> str:
+    return f"{item:06d}.png"

@@ -1,0 +1,177 @@
+"""The holes of an evaluation: drawn once from a seed, stored with their hash, the same for every method."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from glcic.errors import UserError
+from glcic.files import atomic
+from glcic.holes import folder_digest, mask_files, stroke_masks
+from glcic.masks import Boxes, Masks, bounding_boxes, box_masks, draw_mask_set, mmagic_boxes
+from glcic.params import Evaluate
+
+# Top and left of 128 pixels: at least 16 from the edge, as in the system whose holes these are.
+PLACES = ((16, 16), (16, 48), (16, 80), (48, 16), (48, 48), (48, 80), (80, 16), (80, 48), (80, 80), (64, 48))
+SHARES = (1, 10, 20, 30, 40, 50, 60)  # per cent of the image, edges of the buckets of free-form holes
+
+# What is drawn for each image of a split; every name that evaluate.mask_sets may have.
+MASK_SETS = {
+    "center": "a square of side S/2 in the middle",
+    "box": "MMagic's protocol scaled from 256 to S: a box whose height and width are independent and uniform in "
+    "[108, 128] of 256, at a random place at least 20 of 256 from the edge",
+    "fixed": "a square of side 32 of 128, scaled to S, in turn at ten places (top, left, of 128): "
+    + ", ".join(map(str, PLACES)),
+    **{
+        f"strokes_{low}_{high}": f"free-form brush strokes over {low} to {high} % of the image"
+        for low, high in pairwise(SHARES)
+    },
+    "border": "a box with the sides of `box` that touches an edge of the image, each edge equally likely",
+    "half": "half of the image: in turn the left, the right, the upper and the lower one",
+    "files": "the user's masks, in the order of their names, from the first again when all are used",
+}
+
+
+@dataclass(frozen=True)
+class MaskSet:
+    """One hole for every image of a split.
+
+    Attributes:
+        masks: (N, 1, S, S), 1 in the hole.
+    """
+
+    name: str
+    masks: Masks
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the shape, as the text "N 1 S S", and the masks' bytes in C order, one byte (0 or 1) per pixel."""
+        shape = " ".join(map(str, self.masks.shape))
+        return hashlib.sha256(shape.encode() + np.ascontiguousarray(self.masks).tobytes()).hexdigest()
+
+    @cached_property
+    def boxes(self) -> Boxes:
+        """The holes' bounding boxes: (N, 4), top, left, height, width."""
+        return bounding_boxes(self.masks)
+
+    @cached_property
+    def ratios(self) -> NDArray[np.float64]:
+        """Share of each image that is hole: (N,)."""
+        return self.masks.mean(axis=(1, 2, 3))
+
+    @cached_property
+    def borders(self) -> NDArray[np.int64]:
+        """Pixels between a hole's bounding box and the nearest edge of the image: (N,); 0 where it touches."""
+        size = self.masks.shape[-1]
+        return np.concatenate([self.boxes[:, :2], size - self.boxes[:, :2] - self.boxes[:, 2:]], axis=1).min(axis=1)
+
+
+def draw(name: str, seed: int, n: int, size: int, files: Masks | None = None) -> MaskSet:
+    """The holes of n images of side `size`, by the name of the mask set; a function of its arguments alone.
+
+    Args:
+        files: (M, 1, S, S), for the mask set `files`.
+    """
+    rng = np.random.default_rng([seed, *name.encode()])
+    if name in ("center", "box"):
+        masks = box_masks(draw_mask_set(name, seed, n, size), size)
+    elif name == "fixed":
+        corners = np.array(PLACES)[np.arange(n) % len(PLACES)] * size // 128
+        masks = box_masks(np.concatenate([corners, np.full((n, 2), size // 4)], axis=1), size)
+    elif name.startswith("strokes_"):
+        low, high = (int(share) / 100 for share in name.split("_")[1:])
+        masks = stroke_masks(rng, n, size, (low, high))
+    elif name == "border":
+        masks = box_masks(_touching(rng, mmagic_boxes(rng, n, size), size), size)
+    elif name == "half":
+        masks = box_masks(_halves(n, size), size)
+    else:
+        assert files is not None, name
+        masks = files[np.arange(n) % len(files)]
+    return MaskSet(name, masks)
+
+
+def draw_all(section: Evaluate, seed: int, n: int, size: int) -> list[MaskSet]:
+    """The mask sets of an evaluation for the n images of a split.
+
+    Raises:
+        UserError: the user's masks are not there, or not those that were meant.
+    """
+    files = None if section.masks is None else read_files(Path(section.masks.folder), section.masks.sha256, size)
+    return [draw(name, seed, n, size, files) for name in section.mask_sets]
+
+
+def _touching(rng: np.random.Generator, boxes: Boxes, size: int) -> Boxes:
+    """The boxes, each pushed to one of the four edges."""
+    side = rng.integers(4, size=len(boxes))
+    axis, far = side % 2, side // 2 == 1
+    row = np.arange(len(boxes))
+    boxes[row, axis] = np.where(far, size - boxes[row, 2 + axis], 0)
+    return boxes
+
+
+def _halves(n: int, size: int) -> Boxes:
+    half = size // 2
+    halves = [(0, 0, size, half), (0, size - half, size, half), (0, 0, half, size), (size - half, 0, half, size)]
+    return np.array(halves)[np.arange(n) % len(halves)]
+
+
+def read_files(folder: Path, sha256: str, size: int) -> Masks:
+    """The user's masks: (M, 1, S, S).
+
+    Raises:
+        UserError: there are none, one is no mask, or they are not those that were meant.
+    """
+    digest = folder_digest(folder)
+    if digest != sha256:
+        raise UserError(f"evaluate.masks.sha256: {folder} has {digest}; put that there if these are the masks you mean")
+    return mask_files(folder, size)
+
+
+def manifest(splits: Mapping[str, Iterable[MaskSet]], seed: int, faces_sha256: str) -> pd.DataFrame:
+    """One row per split and mask set: which holes they are, on which faces; ratios in per cent of the image."""
+    rows = [
+        {
+            "split": split,
+            "mask_set": holes.name,
+            "seed": seed,
+            "size": holes.masks.shape[-1],
+            "images": len(holes.masks),
+            "smallest": round(100 * holes.ratios.min(), 4),
+            "mean": round(100 * holes.ratios.mean(), 4),
+            "largest": round(100 * holes.ratios.max(), 4),
+            "sha256": holes.sha256,
+            "faces_sha256": faces_sha256,
+        }
+        for split, sets in splits.items()
+        for holes in sets
+    ]
+    return pd.DataFrame(rows)
+
+
+def store(path: Path, splits: Mapping[str, Iterable[MaskSet]]) -> None:
+    """Write all masks, a bit per pixel, as an .npz with the arrays `<split>/<mask set>`: (N, 1, S, S/8)."""
+    packed = {
+        f"{split}/{holes.name}": np.packbits(holes.masks, axis=-1) for split, sets in splits.items() for holes in sets
+    }
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **packed)  # type: ignore[arg-type]  # its stubs take the arrays for its own options
+
+
+def stored(path: Path, split: str, name: str, size: int) -> MaskSet:
+    """A mask set that `store` wrote.
+
+    Raises:
+        UserError: the file is missing or has no such set.
+    """
+    try:
+        with np.load(path) as arrays:
+            return MaskSet(name, np.unpackbits(arrays[f"{split}/{name}"], axis=-1, count=size))
+    except (FileNotFoundError, KeyError):
+        raise UserError(f"{path}: has no mask set {name} of {split}; run `dvc repro` or `dvc pull` first") from None

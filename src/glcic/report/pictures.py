@@ -1,0 +1,65 @@
+"""Pictures inside a page: recompressed, and as small as they have to be."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from glcic.report.contents import Shown
+
+LARGEST_TILE = 128  # pixels, side of an image in a gallery
+LARGEST_FIGURE = 1600  # pixels, width of the figure
+
+
+@dataclass(frozen=True)
+class Level:
+    """How much is kept of pictures: a share of their sides, and WebP's quality."""
+
+    scale: float
+    quality: int
+
+
+# One after the other is tried until the page is small enough.
+LEVELS = (
+    Level(1, 85),
+    Level(1, 72),
+    Level(0.8, 70),
+    Level(0.6, 65),
+    Level(0.4, 60),
+    Level(0.25, 50),
+    Level(0.12, 40),
+    Level(0.05, 20),
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as an address that holds all of it, and its size in pixels before it was made smaller."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def figure(path: Path, level: Level) -> Picture:
+    """A whole picture file."""
+    with Image.open(path) as image:
+        return _picture(image.convert("RGB"), level.scale * min(1, LARGEST_FIGURE / image.width), level.quality)
+
+
+def gallery(shown: Shown, level: Level, tiles: int = 3) -> Picture:
+    """Rows of a gallery's grid, which has `tiles` square tiles side by side."""
+    with Image.open(shown.picture) as image:
+        side = image.width // tiles
+        rows = image.convert("RGB").crop((0, side * shown.top, image.width, side * shown.bottom))
+    return _picture(rows, level.scale * min(1, LARGEST_TILE / side), level.quality)
+
+
+def _picture(image: Image.Image, scale: float, quality: int) -> Picture:
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    smaller = image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
+    content = io.BytesIO()
+    smaller.save(content, "webp", quality=quality, method=6)
+    return Picture("data:image/webp;base64," + base64.b64encode(content.getvalue()).decode(), *image.size)

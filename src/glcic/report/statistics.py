@@ -1,0 +1,32 @@
+"""Intervals, paired differences and slices, as the tables that git keeps."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from glcic.errors import UserError
+from glcic.evaluation.bootstrap import Bootstrap, differences, intervals
+from glcic.evaluation.slices import shown_methods, slices
+from glcic.files import atomic
+from glcic.report.contents import DIFFERENCES, INTERVALS, MASKS, METHOD, SCORES, SLICES, read_table
+
+
+def write_statistics(folder: Path, bootstrap: Bootstrap) -> None:
+    """Write intervals.csv, differences.csv and slices.csv from scores.csv and masks.csv, test split alone.
+
+    Raises:
+        UserError: one of these is missing, or has no scores of the test split.
+    """
+    scores, masks = read_table(folder / SCORES), read_table(folder / MASKS)
+    test = scores[scores["split"] == "test"]
+    if test.empty:
+        raise UserError(f"{folder / SCORES}: no scores of the test split; run `dvc repro`")
+    _write(folder / INTERVALS, intervals(test, bootstrap))
+    _write(folder / DIFFERENCES, differences(test, METHOD, bootstrap))
+    _write(folder / SLICES, slices(test, shown_methods(test), int(masks["size"].iloc[0]), bootstrap))
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    """To 1e-6; what is undefined is an empty cell."""
+    with atomic(path) as temporary:
+        table.round(6).to_csv(temporary, index=False, lineterminator="\n")

@@ -1,0 +1,40 @@
+"""A whole report: statistics, page and model card."""
+
+from pathlib import Path
+
+from glcic.evaluation.bootstrap import Bootstrap
+from glcic.params import Params
+from glcic.report.card import write_card
+from glcic.report.contents import PAGE, SCORES, read_contents
+from glcic.report.page import write_page
+from glcic.report.statistics import write_statistics
+
+
+def write_report(
+    folder: Path,
+    params: Params,
+    *,
+    summary: Path | None = None,
+    weights: Path | None = None,
+    card: Path | None = None,
+) -> None:
+    """Write what is told of a report folder's scores: intervals.csv, differences.csv, slices.csv and index.html.
+
+    Where scores.csv is not there (git does not keep it), the three tables are taken as they are.
+
+    Args:
+        params: that the scores were made with.
+        summary: data/faces/summary.json, if it is there.
+        weights: of the last phase, if they are there.
+        card: where to write a model card, if one is wanted.
+
+    Raises:
+        UserError: a table is missing or broken.
+    """
+    if (folder / SCORES).is_file():
+        section = params.report
+        write_statistics(folder, Bootstrap(section.resamples, section.confidence, params.seed))
+    contents = read_contents(folder, params, summary, weights)
+    write_page(folder / PAGE, contents)
+    if card is not None:
+        write_card(card, contents)

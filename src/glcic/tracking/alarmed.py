@@ -1,0 +1,45 @@
+"""Alarms in the row of a configuration: a tag each, and a line while it trains."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from glcic.tracking.names import ALARM
+from glcic.training.alarms import alarms
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+JOINT = "train_joint"  # the stage whose curve raises alarms
+
+
+def alarms_of(params: Mapping[str, Any], stage: str, curve: Iterable[Mapping[str, float]]) -> dict[str, str]:
+    """The alarms that a stage's curve raises, name → message; none but the joint phase raises any.
+
+    Args:
+        params: the whole parameter file.
+    """
+    if stage != JOINT:
+        return {}
+    section = params["adversarial"]
+    return alarms(curve, section["loss"], section["real_label"])
+
+
+def say(stage: str, name: str, message: str) -> None:
+    """The warning line of an alarm that begins; a progress bar stays whole."""
+    tqdm.write(f"warning: {stage}: {name.replace('_', ' ')} {message}", file=sys.stderr)
+
+
+def tag_alarms(client: "MlflowClient", run: "Run", raised: Mapping[str, str]) -> None:
+    """Let the row have the tags of these alarms and no others."""
+    wanted = {ALARM + name: message for name, message in raised.items()}
+    present = client.get_run(run.info.run_id).data.tags
+    for key in present.keys() - wanted.keys():
+        if key.startswith(ALARM):
+            client.delete_tag(run.info.run_id, key)
+    for key, message in wanted.items():
+        if present.get(key) != message:
+            client.set_tag(run.info.run_id, key, message)
