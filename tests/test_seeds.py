@@ -61,6 +61,8 @@ def test_tolerance_is_the_widest_spread_of_a_network_rounded_up(numbers: dict[in
     numbers[5][TEST] = numbers[5][NETWORK] = None
     assert tolerances(numbers)[TEST] == 0.3  # of what every seed has: the validation split
     assert tolerances({seed: {VAL: 25.0} for seed in (0, 1)}) == {VAL: 0.0}
+    box = ("metrics.json", "val", "box", "psnr")
+    assert tolerances({seed: {VAL: 25.0, box: 26.0 + seed} for seed in (0, 1)}) == {VAL: 0.0, box: 1.0}
 
 
 def test_summary_is_a_table_of_the_networks(numbers: dict[int, Numbers]) -> None:

@@ -64,19 +64,23 @@ def _place(name: Name) -> tuple[str, str, str, str]:
 
 
 def tolerances(numbers: Mapping[int, Numbers]) -> dict[Name, float]:
-    """For every number the tolerance of its metric, rounded up to two digits.
+    """For every number the tolerance of its metric on its mask set, rounded up to two digits.
 
     That is the widest spread, largest less smallest value over the seeds, among the scores of the trained networks.
     Of a single number it would not do: three values lie close together by chance now and then.
     """
-    names = dict.fromkeys(name for by_name in numbers.values() for name in by_name)
-    widest: dict[str, float] = {}
-    for name in names:
+    places = {name: _place(name) for by_name in numbers.values() for name in by_name}
+    widest: dict[tuple[str, str], float] = {}
+    for name, (_, mask_set, method, metric) in places.items():
         values = [value for by_name in numbers.values() if (value := by_name.get(name)) is not None]
-        _, _, method, metric = _place(name)
         if method in PHASES and len(values) == len(numbers):
-            widest[metric] = max(widest.get(metric, 0.0), max(values) - min(values))
-    return {name: _rounded_up(widest[name[-1]]) for name in names if name[-1] in widest}
+            spread = max(values) - min(values)
+            widest[mask_set, metric] = max(widest.get((mask_set, metric), 0.0), spread)
+    return {
+        name: _rounded_up(widest[mask_set, metric])
+        for name, (_, mask_set, _, metric) in places.items()
+        if (mask_set, metric) in widest
+    }
 
 
 def _rounded_up(spread: float) -> float:
@@ -91,8 +95,8 @@ def write_tolerances(found: Mapping[Name, float], said: str) -> str:
         said: the conditions.
     """
     tree: dict[str, Any] = {
-        ABOUT: "Of each metric, the widest spread (largest less smallest value) among the trained networks' scores, "
-        f"rounded up to two digits, over {said}. Percentages of L1, dB of PSNR."
+        ABOUT: "Of each metric and mask set, the widest spread (largest less smallest value) among the trained "
+        f"networks' scores, rounded up to two digits, over {said}. Percentages of L1, dB of PSNR."
     }
     for name, value in found.items():
         branch = tree
