@@ -18,7 +18,7 @@ from glcic.evaluation.evaluate import Evaluation, Methods
 from glcic.evaluation.figures import completions_figure, write_tiles
 from glcic.evaluation.gallery import chosen
 from glcic.evaluation.mask_sets import MaskSet, draw_all, manifest, store
-from glcic.evaluation.tables import Scores, headline, means, rounded, write_methods
+from glcic.evaluation.tables import Found, headline, means_of, write_methods
 from glcic.files import atomic
 from glcic.params import Params, load
 from glcic.training.finished import settle
@@ -49,9 +49,9 @@ def main(params: Params) -> None:
             temporary, index=False, float_format="%.6g", lineterminator="\n"
         )
     with atomic(_stage.METHODS) as temporary:
-        temporary.write_text(write_methods(_means(test)))
+        temporary.write_text(write_methods(means_of(test)))
     with atomic(_stage.METRICS) as temporary:
-        temporary.write_text(json.dumps(headline(_means(val), _means(test)), indent=2) + "\n")
+        temporary.write_text(json.dumps(headline(means_of(val), means_of(test)), indent=2) + "\n")
     _draw_figure(faces["test"], sets["test"], methods, section.figure_rows)
     _write_gallery(faces["test"], sets["test"], scores, methods, section.gallery)
     seconds = time.monotonic() - started
@@ -81,25 +81,10 @@ def _write_masks(sets: Mapping[str, Sequence[MaskSet]], seed: int, faces_sha256:
         manifest(sets, seed, faces_sha256).to_csv(temporary, index=False, lineterminator="\n")
 
 
-Found = Sequence[tuple[pd.DataFrame, Mapping[str, Mapping[str, float]]]]  # of each mask set, as Evaluation.scores gives
-
-
 def _of_split(split: str, found: Found) -> pd.DataFrame:
     scores = pd.concat([table for table, _ in found], ignore_index=True)
     scores.insert(0, "split", split)
     return scores
-
-
-def _means(found: Found) -> dict[str, dict[str, Scores]]:
-    """{mask set: {method: scores}}, those of whole sets among them."""
-    result: dict[str, dict[str, Scores]] = {}
-    for table, of_set in found:
-        for mask_set, by_method in means(table).items():
-            result[mask_set] = {
-                method: by | {name: rounded(value) for name, value in of_set.get(method, {}).items()}
-                for method, by in by_method.items()
-            }
-    return result
 
 
 def _draw_figure(faces: Faces, sets: Sequence[MaskSet], methods: Methods, rows: int) -> None:

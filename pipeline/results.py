@@ -9,7 +9,7 @@ import typer
 from glcic.evaluation.definitions import ALL
 from glcic.evaluation.published import COLUMNS, MASK_SET, SAME, what_differs
 from glcic.params import Params, load
-from glcic.report.contents import Scored, read_scored
+from glcic.report.contents import Scored, read_scored, read_table, records
 from glcic.report.tables import Row, beside_published, scores
 from glcic.report.words import percent
 from pipeline import _reports, _stage
@@ -31,6 +31,8 @@ def _print(report: Path) -> None:
     own = report / _stage.PARAMS.name
     params = load(own if own.exists() else _stage.PARAMS)
     parts = [_all_methods(scored)]
+    if (masks := report / _reports.MASKS.name).exists():
+        parts.append(_about_holes(masks))
     if len(scored.intervals):
         parts.append(_about_intervals(scored, params))
     if MASK_SET in scored.methods:
@@ -45,6 +47,11 @@ def _all_methods(scored: Scored) -> str:
         header,
         [[mask_set, *_texts(row, shown)] for mask_set in scored.methods for row in scores(scored, mask_set)],
     )
+
+
+def _about_holes(masks: Path) -> str:
+    rows = records(read_table(masks).query("split == 'test'"))
+    return f"SHA-256 of the holes ({masks}): {', '.join(f'{row.mask_set} {row.sha256[:12]}…' for row in rows)}."
 
 
 def _about_intervals(scored: Scored, params: Params) -> str:

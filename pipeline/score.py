@@ -1,8 +1,8 @@
 """Score a folder of somebody else's completions beside our methods, on the same holes. `glcic score` does so."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,15 @@ import typer
 from glcic.data.faces import Faces
 from glcic.errors import UserError
 from glcic.evaluation.bootstrap import Bootstrap, differences, in_words, intervals
-from glcic.evaluation.definitions import METHODS, METRICS
+from glcic.evaluation.definitions import ALL, METHODS
 from glcic.evaluation.evaluate import Evaluation, Methods
-from glcic.evaluation.exchange import check_manifest, completions
+from glcic.evaluation.exchange import MANIFEST, check_manifest, completions
 from glcic.evaluation.mask_sets import stored
-from glcic.evaluation.tables import means, write_methods
+from glcic.evaluation.tables import Scores, means_of, read_methods, write_methods
 from glcic.params import load
+from glcic.report.contents import Scored, records
+from glcic.report.tables import scores
+from glcic.report.words import change, method_title
 from pipeline import _reports, _stage
 from pipeline.export import test_manifest
 
@@ -43,45 +46,50 @@ def _score(folder: Path, name: str) -> None:
         )
     check_manifest(folder, manifest)
     faces = Faces(_stage.FACES, "test")
-    tables = []
-    with Evaluation(Methods({}), batch=params.evaluate.batch, processes=params.runtime.threads) as evaluation:
+    found = []
+    with Evaluation(
+        Methods({}), batch=params.evaluate.batch, processes=params.runtime.threads, extra=params.evaluate.extra
+    ) as evaluation:
         for mask_set in sets:
             holes = stored(_reports.HOLES, "test", mask_set, faces.size)
-            tables.append(evaluation.scores(faces, holes, given={name: completions(folder, faces, holes)})[0])
-    theirs = pd.concat(tables, ignore_index=True).replace([np.inf, -np.inf], np.nan)
+            found.append(evaluation.scores(faces, holes, given={name: completions(folder, faces, holes)}))
+    theirs = pd.concat([scores for scores, _ in found], ignore_index=True).replace([np.inf, -np.inf], np.nan)
     ours = pd.read_csv(_stage.SCORES)
     ours = ours[(ours["split"] == "test") & ours["mask_set"].isin(sets)]
-    together = pd.concat([ours[theirs.columns], theirs], ignore_index=True)
+    together = pd.concat([ours, theirs], ignore_index=True)[[name for name in theirs.columns if name in ours.columns]]
     bootstrap = Bootstrap(params.report.resamples, params.report.confidence, params.seed)
-    found, paired = intervals(together, bootstrap), differences(together, name, bootstrap)
-    for table, file in ((theirs, "scores.csv"), (found, "intervals.csv"), (paired, "differences.csv")):
+    sure, paired = intervals(together, bootstrap), differences(together, name, bootstrap)
+    for table, file in ((theirs, "scores.csv"), (sure, "intervals.csv"), (paired, "differences.csv")):
         table.to_csv(folder / file, index=False, float_format="%.6g", lineterminator="\n")
-    (folder / "methods.csv").write_text(write_methods(means(together)), encoding="utf-8")
-    _print(found, paired, name)
-    print(f"\nwrote scores.csv, methods.csv, intervals.csv and differences.csv to {folder}")
+    reported = read_methods(_stage.METHODS.read_text(encoding="utf-8"))
+    means = means_of(found)
+    methods = {mask_set: _with_all_metrics(reported[mask_set] | means[mask_set]) for mask_set in sets}
+    (folder / "methods.csv").write_text(write_methods(methods), encoding="utf-8")
+    for mask_set, row in manifest.set_index("mask_set").loc[sets].iterrows():
+        _print(str(mask_set), str(row["sha256"]), Scored(methods, sure), paired)
+    print(
+        f"\nwrote scores.csv, methods.csv, intervals.csv and differences.csv to {folder}, for the holes of {MANIFEST}"
+    )
 
 
-def _print(found: pd.DataFrame, paired: pd.DataFrame, name: str) -> None:
-    titles = [metric.title for metric in METRICS.values()]
-    for mask_set, of_set in found.groupby("mask_set", sort=False):
-        print(f"\n{mask_set}, test split, mean [interval]:\n")
-        print("| method | " + " | ".join(titles) + " |\n" + "| --- " * (len(titles) + 1) + "|")
-        for method, rows in of_set.groupby("method", sort=False):
-            by = {row["metric"]: row for row in rows.to_dict("records")}
-            cells = [_cell(by[metric], METRICS[metric].digits) for metric in METRICS]
-            print(f"| {METHODS.get(str(method), method)} | " + " | ".join(cells) + " |")
-        print()
-        own = paired[(paired["mask_set"] == mask_set) & (paired["metric"] == "psnr")]
-        for row in own.to_dict("records"):
-            other = METHODS.get(row["other"], row["other"])
-            said = in_words(row["low"], row["high"], METRICS["psnr"].higher, name, other)
-            print(f"PSNR: {said} ({row['difference']:+.2f} dB [{row['low']:+.2f}, {row['high']:+.2f}], paired)")
+def _with_all_metrics(methods: Mapping[str, Scores]) -> dict[str, Scores]:
+    """Undefined where somebody was not scored with a metric that others have."""
+    metrics = [metric for metric in ALL if any(metric in scores for scores in methods.values())]
+    return {name: {metric: scores.get(metric) for metric in metrics} for name, scores in methods.items()}
 
 
-def _cell(row: Mapping[Hashable, Any], digits: int) -> str:
-    if pd.isna(row["mean"]):
-        return "–"
-    return f"{row['mean']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
+def _print(mask_set: str, sha256: str, scored: Scored, paired: pd.DataFrame) -> None:
+    titles = [ALL[metric].title for metric in scored.metrics]
+    print(f"\n{mask_set}, test split, mean [interval]; SHA-256 of the holes: {sha256}\n")
+    print("| method | " + " | ".join(titles) + " |\n" + "| --- " * (len(titles) + 1) + "|")
+    for row in scores(scored, mask_set):
+        cells = [" ".join(part for part in (cell.value, cell.interval) if part) for cell in row.cells]
+        print(f"| {row.name} | " + " | ".join(cells) + " |")
+    print()
+    own = paired[(paired["mask_set"] == mask_set) & (paired["metric"] == "psnr")]
+    for one in records(own):
+        said = in_words(one.low, one.high, ALL["psnr"].higher, one.method, method_title(one.other))
+        print(f"PSNR: {said} ({change(one, ALL['psnr'].digits)} dB, paired)")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from glcic.errors import UserError
 from glcic.params import Params, load
 from glcic.verification import (
     TOLERANCES,
+    altered_files,
     compare,
     compare_files,
     confirmed,
@@ -74,9 +75,11 @@ def _verify(report: Path, stop: Stop) -> bool:
             YAML(typ="safe").dump(params.model_dump(mode="json"), file)
         dvc("repro", "--force", stop=stop, shown=True, folder=project, environment=_environment())
         compared = compare(reported, read_numbers(project / _stage.REPORTS), tolerances)
-        print("", *compare_files(report, project / _stage.REPORTS), "", table(compared), "", sep="\n")
-        print(summary(report, compared), flush=True)
-        return confirmed(compared)
+        files = compare_files(report, project / _stage.REPORTS)
+        altered = altered_files(files, compared)
+        print("", *(f"{name}: {said}" for name, said in files.items()), "", table(compared), "", sep="\n")
+        print(summary(report, compared, altered), flush=True)
+        return confirmed(compared) and not altered
     except UserError as error:
         stop.check()  # Ctrl-C reaches git as well, and makes it fail
         keep = True

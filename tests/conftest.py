@@ -183,7 +183,7 @@ def cropped(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A tiny project whose six stages have run, the joint one at a constant rate; tests copy it."""
+    """A tiny project whose seven stages have run, the joint one at a constant rate; tests copy it."""
     project = Project(tmp_path_factory.mktemp("finished") / "project", {"train_joint": {"schedule": "constant"}})
     project.repro()
     return project

@@ -120,7 +120,7 @@ def test_both_infinite_is_no_difference() -> None:
         (-0.3, -0.1, False, "A beats B"),
         (-0.1, 0.1, True, "A and B are not told apart"),
         (0.0, 0.0, False, "A and B are not told apart"),
-        (np.nan, np.nan, True, "A and B are not told apart"),
+        (np.nan, np.nan, True, "A and B cannot be compared"),
     ],
 )
 def test_who_beats_whom(low: float, high: float, higher: bool, said: str) -> None:

@@ -4,11 +4,13 @@ import sys
 import urllib.request
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import Project
 from numpy.typing import NDArray
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchmetrics.image import (
@@ -18,8 +20,14 @@ from torchmetrics.image import (
 )
 from torchvision.models import alexnet
 
+from glcic.data.faces import Faces
 from glcic.errors import UserError
+from glcic.evaluation.baselines import inpaint
+from glcic.evaluation.definitions import METRICS
+from glcic.evaluation.evaluate import Evaluation, Methods
+from glcic.evaluation.mask_sets import draw
 from glcic.evaluation.perceptual import Lpips, SetDistances
+from glcic.evaluation.tables import means_of
 
 Images = NDArray[np.uint8]
 ALEXNET = "alexnet-owt-7be5be79.pth"
@@ -159,6 +167,27 @@ def test_distances_of_less_than_two_images_are_undefined(n: int) -> None:
     scores = SetDistances(noise(n, 32), ["fid", "kid"], seed=0)(noise(n, 32))
     assert list(scores) == ["fid", "kid"]
     assert np.isnan(list(scores.values())).all()
+
+
+@pytest.mark.usefixtures("weights")
+def test_an_evaluation_takes_them_on_request(cropped: Project) -> None:
+    """Features of parts, one after the other, are those of the set; a perfect method is 0 away."""
+    faces = Faces(cropped.folder / "data" / "faces", "test")
+    holes = draw("center", 0, len(faces), faces.size)
+    methods = Methods(
+        {"completion": lambda images, masks: images}, of_blocks={"telea": partial(inpaint, method="telea")}
+    )
+    with Evaluation(methods, batch=3, processes=1, extra=["lpips", "fid", "kid"]) as evaluation:
+        found = evaluation.scores(faces, holes)
+    scores = means_of([found])["center"]
+    assert list(scores["telea"]) == [*METRICS, "lpips", "fid", "kid"]
+    truth = faces.read(np.arange(len(faces)))
+    completed = inpaint(truth, holes.masks, "telea")
+    for kind, value in SetDistances(truth, ["fid", "kid"], seed=0)(completed).items():
+        assert scores["telea"][kind] == pytest.approx(value, rel=1e-3, abs=1e-4)
+    assert scores["telea"]["lpips"] == pytest.approx(Lpips()(completed, truth).mean(), abs=1e-6)
+    assert scores["completion"]["lpips"] == pytest.approx(0, abs=1e-6)
+    assert scores["completion"]["fid"] == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -21,24 +21,25 @@ TRAINING = {G, D, J}
 # What a changed parameter reruns of itself; what comes after reruns if it is handed other bytes. The longest prefix
 # counts.
 PARAMETERS: dict[str, set[str]] = {
-    "preset": set(),
+    "preset": {"report"},
     "runtime": set(),
     "tracking": set(),
-    "seed": {"download", *TRAINING, "evaluate"},
-    "download": {"download"},
-    "crop": {"crop"},
-    "crop.size": {"crop", *TRAINING},
-    "input": TRAINING,
-    "networks.completion": TRAINING,
-    "networks.discriminator": {D, J},
-    "holes": TRAINING,
+    "seed": {"download", *TRAINING, "evaluate", "report"},
+    "download": {"download", "report"},
+    "crop": {"crop", "report"},
+    "crop.size": {"crop", *TRAINING, "report"},
+    "input": {*TRAINING, "report"},
+    "networks.completion": {*TRAINING, "report"},
+    "networks.discriminator": {D, J, "report"},
+    "holes": {*TRAINING, "report"},
     "augmentation": TRAINING,
-    "adversarial": {D, J},
+    "adversarial": {D, J, "report"},
     "validation": TRAINING,
-    G: {G},
-    D: {D},
-    J: {J},
+    G: {G, "report"},
+    D: {D, "report"},
+    J: {J, "report"},
     "evaluate": {"evaluate"},
+    "report": {"report"},
 }
 
 SOURCES: dict[str, set[str]] = {
@@ -51,9 +52,11 @@ SOURCES: dict[str, set[str]] = {
     "src/glcic/completion.py": {"evaluate"},
     "src/glcic/data/augmentation.py": TRAINING,
     "src/glcic/data/crop.py": {"crop"},
-    "src/glcic/data/faces.py": {"crop", *TRAINING, "evaluate"},
+    "src/glcic/data/faces.py": {"crop", *TRAINING, "evaluate", "report"},
     "src/glcic/data/synthetic.py": {"download"},
     "src/glcic/environment.py": set(),
+    "src/glcic/evaluation/bootstrap.py": {"report"},
+    "src/glcic/evaluation/definitions.py": {"evaluate", "report"},
     "src/glcic/evaluation/metrics.py": {"evaluate"},
     "src/glcic/networks/build_discriminator.py": {D, J},
     "src/glcic/networks/completion.py": {*TRAINING, "evaluate"},
@@ -61,8 +64,11 @@ SOURCES: dict[str, set[str]] = {
     "src/glcic/networks/discriminator.py": {D, J},
     "src/glcic/networks/patchgan.py": {D, J},
     "src/glcic/params.py": set(),
+    "src/glcic/report/page.py": {"report"},
+    "src/glcic/report/templates/page.css": {"report"},
+    "src/glcic/tracking/alarmed.py": set(),
     "src/glcic/tracking/row.py": set(),
-    "src/glcic/training/alarms.py": set(),
+    "src/glcic/training/alarms.py": {"report"},
     "src/glcic/training/finished.py": set(),
     "src/glcic/training/health.py": {J},
     "src/glcic/training/loop.py": TRAINING,
@@ -108,7 +114,7 @@ def test_what_a_changed_parameter_reruns(mine: Project, monkeypatch: pytest.Monk
         def changed() -> set[str]:
             return {stage for stage, dependency in dependencies.items() if dependency.status()}
 
-        assert len(dependencies) == 6
+        assert len(dependencies) == 7
         assert not changed()
         for parameter in parameters:
             *sections, name = parameter.split(".")
@@ -141,8 +147,8 @@ def ran(printed: str) -> list[str]:
 @pytest.mark.parametrize(
     ("parameters", "source", "stages"),
     [
-        ({"evaluate": {"figure_rows": 1}}, "src/glcic/data/crop.py", ["crop", "evaluate"]),
-        ({J: {"adversarial": {"weight": 0.25}}}, None, [J, "evaluate"]),
+        ({"evaluate": {"figure_rows": 1}}, "src/glcic/data/crop.py", ["crop", "evaluate", "report"]),
+        ({J: {"adversarial": {"weight": 0.25}}}, None, [J, "evaluate", "report"]),
         ({}, "src/glcic/networks/discriminator.py", [D, J]),
     ],
     ids=["figure and a comment in crop", "adversarial weight", "comment in discriminator"],

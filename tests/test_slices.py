@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from glcic.evaluation.bootstrap import Bootstrap
-from glcic.evaluation.slices import kinds, shown_methods, slices
+from glcic.evaluation.slices import kinds, pooled, shown_methods, slices
 
 BOOTSTRAP = Bootstrap(resamples=500, confidence=0.95, seed=0)
 
@@ -45,9 +45,9 @@ def test_brightness_in_thirds_of_the_images() -> None:
 
 
 def scores() -> pd.DataFrame:
-    """Two mask sets, three images of three people, four methods."""
+    """Four mask sets, three images of three people, four methods."""
     parts = []
-    for mask_set, ratio in (("center", 0.25), ("half", 0.5)):
+    for mask_set, ratio in (("box", 0.25), ("border", 0.5), ("strokes_20_30", 0.25), ("strokes_40_50", 0.5)):
         for method, offset in (("completion", 0.0), ("telea", 10.0), ("mean_fill", 20.0), ("pretrained", 1.0)):
             part = images(ratio=[ratio] * 3, border=[0, 8, 8], brightness=[0.1, 0.5, 0.9])
             l1_hole = np.array([1.0, 2.0, 6.0]) + offset + (ratio == 0.5)
@@ -70,16 +70,24 @@ def only(table: pd.DataFrame, *key: str) -> pd.Series:
 def test_means_of_each_kind() -> None:
     table = slices(scores(), ["completion", "telea"], 64, BOOTSTRAP)
     assert list(table.columns) == ["mask_set", "method", "slice", "bin", "metric", "mean", "low", "high", "images"]
-    assert list(table["mask_set"].unique()) == ["center", "half", "all"]
-    assert only(table, "center", "completion", "ratio", "20–30 %")["mean"] == 3
-    assert only(table, "center", "telea", "border", "touches")["mean"] == 11
-    assert only(table, "all", "completion", "ratio", "40–50 %")["mean"] == 4
-    together = only(table, "all", "completion", "border", "up to 20 %")
+    assert list(table["mask_set"].unique()) == ["box", "border", "strokes_20_30", "strokes_40_50", "pooled"]
+    assert only(table, "box", "completion", "ratio", "20–30 %")["mean"] == 3
+    assert only(table, "box", "telea", "border", "touches")["mean"] == 11
+
+
+def test_pooled_are_mask_sets_that_differ_in_nothing_else() -> None:
+    assert pooled("ratio", ["center", "box", "strokes_1_10"]) == ["strokes_1_10"]
+    assert pooled("border", ["center", "box", "border", "half"]) == ["box", "border"]
+    assert pooled("brightness", ["center", "half"]) == ["center", "half"]
+    table = slices(scores(), ["completion", "telea"], 64, BOOTSTRAP)
+    assert only(table, "pooled", "completion", "ratio", "20–30 %")[["mean", "images"]].tolist() == [3, 3]
+    assert only(table, "pooled", "completion", "ratio", "40–50 %")["mean"] == 4
+    together = only(table, "pooled", "completion", "border", "up to 20 %")
     assert together[["mean", "images"]].tolist() == [(2 + 6 + 3 + 7) / 4, 4]
     assert together[["low", "high"]].tolist() == [2.5, 6.5]  # the means of either of the two people
 
 
 def test_one_person_has_no_interval() -> None:
-    dark = only(slices(scores(), ["completion"], 64, BOOTSTRAP), "all", "completion", "brightness", "dark")
-    assert dark[["mean", "images"]].tolist() == [1.5, 2]
+    dark = only(slices(scores(), ["completion"], 64, BOOTSTRAP), "pooled", "completion", "brightness", "dark")
+    assert dark[["mean", "images"]].tolist() == [1.5, 4]
     assert dark[["low", "high"]].isna().all()

@@ -18,6 +18,7 @@ from glcic.errors import UserError
 from glcic.evaluation.tables import write_methods
 from glcic.verification import (
     Verdict,
+    altered_files,
     compare,
     compare_files,
     confirmed,
@@ -92,22 +93,51 @@ def test_what_one_side_lacks_is_said(tmp_path: Path) -> None:
     assert {name[0] for name in read_numbers(tmp_path / "report")} == {"metrics.json"}
 
 
+@pytest.mark.parametrize("report", [ROOT / "reports", ROOT / "reports/celeba-small"], ids=["default", "celeba-small"])
+def test_reports_state_a_tolerance_for_every_number(report: Path) -> None:
+    assert read_numbers(report).keys() <= read_tolerances(report).keys()
+
+
 def test_curves_and_further_tables_are_compared_byte_by_byte(tmp_path: Path) -> None:
     report, rebuilt = write_report(tmp_path / "report"), write_report(tmp_path / "rebuilt")
-    assert compare_files(report, rebuilt) == ["curves/train_joint.csv: byte-identical"]
+    assert compare_files(report, rebuilt) == {"curves/train_joint.csv": "byte-identical"}
     (rebuilt / "curves/train_joint.csv").write_text("step\n3\n")
     (report / "curves/old.csv").write_text("step\n")
     (rebuilt / "curves/new.csv").write_text("step\n")
     for folder, digest in ((report, "a"), (rebuilt, "b")):
         (folder / "masks.csv").write_text(f"sha256\n{digest}\n")
     (rebuilt / "intervals.csv").write_text("mean\n")
-    assert compare_files(report, rebuilt) == [
-        "masks.csv: other bytes",
-        "intervals.csv: not in the report",
-        "curves/new.csv: not in the report",
-        "curves/old.csv: not in the rebuild",
-        "curves/train_joint.csv: other bytes",
-    ]
+    assert compare_files(report, rebuilt) == {
+        "masks.csv": "other bytes",
+        "intervals.csv": "not in the report",
+        "curves/new.csv": "not in the report",
+        "curves/old.csv": "not in the rebuild",
+        "curves/train_joint.csv": "other bytes",
+    }
+
+
+def test_other_holes_and_altered_tables_are_found(tmp_path: Path) -> None:
+    report, rebuilt = write_report(tmp_path / "report"), write_report(tmp_path / "rebuilt")
+    for name in ("masks.csv", "intervals.csv"):
+        for folder in (report, rebuilt):
+            (folder / name).write_text("as it was\n")
+
+    def altered() -> list[str]:
+        compared = compare(read_numbers(report), read_numbers(rebuilt), {})
+        found = altered_files(compare_files(report, rebuilt), compared)
+        confirms = not found and confirmed(compared)
+        assert ("NOT confirmed" not in summary(report, compared, found)) == confirms
+        return found
+
+    assert altered() == []
+    (report / "intervals.csv").write_text("otherwise\n")
+    assert altered() == ["intervals.csv does not follow from the same scores"]
+    change(rebuilt, 0.1)  # another processor: intervals move with the scores
+    assert altered() == []
+    (report / "masks.csv").write_text("otherwise\n")
+    assert altered() == ["masks.csv has other holes"]
+    (report / "masks.csv").unlink()
+    assert altered() == []
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from glcic.errors import UserError
 from glcic.evaluation.tables import read_methods
 
 METRICS, METHODS, TOLERANCES, CURVES = "metrics.json", "methods.csv", "tolerances.json", "curves"
-TABLES = ("masks.csv", "intervals.csv", "differences.csv", "slices.csv")  # compared byte by byte, like the curves
+MASKS = "masks.csv"  # the hashes of the holes: with other ones the numbers are of something else
+DERIVED = ("intervals.csv", "differences.csv", "slices.csv")  # follow from the scores
 ABOUT = "about"  # in tolerances.json: a sentence on where they come from
 
 Name = tuple[str, ...]  # of a number: the file it stands in, then its keys there
@@ -189,32 +190,49 @@ def _shown(value: float | None, form: str) -> str:
     return "null" if value is None else format(value, form)
 
 
-def summary(report: Path, compared: Sequence[Compared]) -> str:
-    """One line: how many numbers have which verdict, and what follows."""
+def summary(report: Path, compared: Sequence[Compared], altered: Sequence[str] = ()) -> str:
+    """One line: how many numbers have which verdict, and what follows.
+
+    Args:
+        altered: what `altered_files` has found.
+    """
     counts = Counter(number.verdict for number in compared)
     said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
-    return f"{report} is {'confirmed' if confirmed(compared) else 'NOT confirmed'}: {len(compared)} numbers, {said}"
+    verdict = "confirmed" if confirmed(compared) and not altered else "NOT confirmed"
+    return "; ".join([f"{report} is {verdict}: {len(compared)} numbers, {said}", *altered])
 
 
-def compare_files(report: Path, rebuilt: Path) -> list[str]:
-    """A line on every curve and further table of either: whether the bytes are the same. No tolerance is stated there.
+SAME = "byte-identical"
 
-    masks.csv holds the hashes of the holes: with other bytes there, the numbers are of something else.
-    """
+
+def compare_files(report: Path, rebuilt: Path) -> dict[str, str]:
+    """Of every curve and every table beside methods.csv, in either: whether the bytes are the same."""
     folders = (report, rebuilt)
-    tables = [name for name in TABLES if any((folder / name).exists() for folder in folders)]
+    tables = [name for name in (MASKS, *DERIVED) if any((folder / name).exists() for folder in folders)]
     curves = {path.relative_to(folder).as_posix() for folder in folders for path in (folder / CURVES).glob("*.csv")}
-    lines = []
+    said = {}
     for name in [*tables, *sorted(curves)]:
         before, after = report / name, rebuilt / name
         if not before.exists():
-            said = Verdict.NOT_REPORTED.value
+            said[name] = Verdict.NOT_REPORTED.value
         elif not after.exists():
-            said = Verdict.NOT_REBUILT.value
+            said[name] = Verdict.NOT_REBUILT.value
         else:
-            said = "byte-identical" if before.read_bytes() == after.read_bytes() else "other bytes"
-        lines.append(f"{name}: {said}")
-    return lines
+            said[name] = SAME if before.read_bytes() == after.read_bytes() else "other bytes"
+    return said
+
+
+def altered_files(said: Mapping[str, str], compared: Sequence[Compared]) -> list[str]:
+    """What speaks against a report beside its numbers, in words.
+
+    The holes have to be the same everywhere. Tables that follow from the scores have no tolerance; but where all
+    scores came out identical, so must they.
+    """
+    kept = {name: how for name, how in said.items() if how not in (SAME, Verdict.NOT_REPORTED.value)}
+    found = [f"{MASKS} has other holes"] if MASKS in kept else []
+    if all(number.verdict in (Verdict.IDENTICAL, Verdict.NOT_REPORTED) for number in compared):
+        found += [f"{name} does not follow from the same scores" for name in DERIVED if name in kept]
+    return found
 
 
 _RESTORE = "restore it, or make it anew with `dvc repro`"

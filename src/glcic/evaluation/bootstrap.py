@@ -212,6 +212,8 @@ def sign(low: float, high: float, higher: bool) -> int:
 
 def in_words(low: float, high: float, higher: bool, first: str, second: str) -> str:
     """What the interval of first − second says: who beats whom, or that the evidence does not tell."""
+    if np.isnan(low) or np.isnan(high):
+        return f"{first} and {second} cannot be compared"
     return {
         1: f"{first} beats {second}",
         -1: f"{second} beats {first}",

@@ -5,7 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import cv2
 import numpy as np
@@ -18,6 +18,9 @@ from glcic.data.faces import Faces
 from glcic.evaluation import definitions
 from glcic.evaluation.mask_sets import MaskSet
 from glcic.evaluation.metrics import score
+
+if TYPE_CHECKING:
+    from glcic.evaluation.perceptual import SetDistances
 
 Images = NDArray[np.uint8]
 Method = Callable[[Images, Images], Images]  # images (N, 3, S, S), masks (N, 1, S, S) → composites
@@ -84,6 +87,7 @@ class Evaluation:
             else None
         )
         self._lpips = _lpips() if "lpips" in extra else None
+        self._to: dict[Faces, SetDistances] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -108,9 +112,9 @@ class Evaluation:
         """
         methods = self.methods.alone(alone) if alone else self.methods
         of_set = set(self.extra) & set(definitions.OF_SETS)
-        distances = _distances(faces.read(np.arange(len(faces))), of_set) if of_set else None  # at once: it may refuse
+        distances = self._distances(faces, of_set) if of_set else None  # at once: it may refuse
         found: dict[str, list[dict[str, float]]] = {}
-        kept: dict[str, list[Images]] = {}  # for scores of the whole set
+        kept: dict[str, list[Any]] = {}  # features, for scores of the whole set
         brightness: list[float] = []
         with tqdm(total=len(faces), desc=f"evaluate {holes.name}", unit=" images", disable=None) as bar:
             for start in range(0, len(faces), BLOCK):
@@ -123,7 +127,7 @@ class Evaluation:
                     for name, rows in scored.items():
                         found.setdefault(name, []).extend(rows)
                         if distances:
-                            kept.setdefault(name, []).append(completed[name])
+                            kept.setdefault(name, []).append(distances.features(completed[name]))
                     bar.update(len(next(iter(completed.values()))))
         places = _places(faces, holes, brightness)
         tables = [
@@ -133,7 +137,15 @@ class Evaluation:
         table = pd.concat(tables, ignore_index=True)
         first = ["mask_set", "method"]
         table = table[[*first, *(column for column in table.columns if column not in first)]]
-        return table, {name: distances(np.concatenate(parts)) for name, parts in kept.items()} if distances else {}
+        return table, {name: distances.between(torch.cat(parts)) for name, parts in kept.items()} if distances else {}
+
+    def _distances(self, faces: Faces, kinds: Collection[str]) -> "SetDistances":
+        """To the ground truth of a split, which is looked at once."""
+        if faces not in self._to:
+            from glcic.evaluation.perceptual import SetDistances  # torchmetrics is an extra
+
+            self._to[faces] = SetDistances(faces.read(np.arange(len(faces))), kinds, seed=0)
+        return self._to[faces]
 
     def _map(self, images: Images, masks: Images, given: Mapping[str, Images], alone: str | None) -> Iterator[Result]:
         parts = [slice(start, start + self.batch) for start in range(0, len(images), self.batch)]
@@ -146,12 +158,6 @@ class Evaluation:
                     for row, distance in zip(rows, self._lpips(completed[name], task[0]), strict=True):
                         row["lpips"] = float(distance)
             yield completed, scored
-
-
-def _distances(truth: Images, kinds: Collection[str]) -> Callable[[Images], dict[str, float]]:
-    from glcic.evaluation.perceptual import SetDistances  # torchmetrics is an extra
-
-    return SetDistances(truth, kinds, seed=0)
 
 
 def _complete_and_score(methods: Methods, extra: Collection[str], task: Task) -> Result:

@@ -2,7 +2,7 @@
 
 A folder has one subfolder per mask set. In an exported one, <mask set>/input/000000.png is the first image of the test
 split with its hole white, <mask set>/mask/000000.png is white in the hole; the ground truth is not in it. In a folder
-of completions, <mask set>/000000.png is the first image completed.
+of completions, <mask set>/000000.png is the first image completed. The manifest lies in both.
 """
 
 from pathlib import Path
@@ -18,6 +18,7 @@ from glcic.errors import UserError
 from glcic.evaluation.mask_sets import MaskSet
 
 MANIFEST = "manifest.csv"
+HASHES = {"holes": "sha256", "images": "faces_sha256"}  # its columns
 Images = NDArray[np.uint8]
 
 
@@ -60,19 +61,23 @@ def completions(folder: Path, faces: Faces, holes: MaskSet) -> Images:
 
 
 def check_manifest(folder: Path, ours: pd.DataFrame) -> None:
-    """Refuse completions of other holes or images, where the folder says what it was made for.
+    """Refuse completions of other holes or images than ours.
 
     Raises:
-        UserError: its manifest names another hash.
+        UserError: the manifest beside them names another hash, is none, or is missing.
     """
     path = folder / MANIFEST
-    if not path.exists():
-        return
-    theirs = pd.read_csv(path).merge(ours, on=["split", "mask_set"], suffixes=("", "_here"))
-    for column in ("sha256", "faces_sha256"):
-        other = theirs[theirs[column] != theirs[f"{column}_here"]]
+    try:
+        theirs = pd.read_csv(path, dtype=str).merge(ours.astype(str), on=["split", "mask_set"], suffixes=("", "_here"))
+        others = {what: theirs[theirs[key] != theirs[f"{key}_here"]] for what, key in HASHES.items()}
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such file; copy the one that was exported with the images: it says which holes were completed"
+        ) from None
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path} is not the manifest that was exported ({error}); copy that one here") from None
+    for what, other in others.items():
         if len(other):
-            what = "holes" if column == "sha256" else "images"
             raise UserError(
                 f"{path}: made for other {what} of mask set {other['mask_set'].iloc[0]} than these; export them again "
                 "and complete those"

@@ -94,23 +94,26 @@ class SetDistances:
         self._kinds = [kind for kind in ("fid", "kid") if kind in kinds]
         self._seed = seed
         self._network = _inception(" and ".join(self._kinds))
-        self._truth = self._features(truth)
+        self._truth = self.features(truth)
 
     def __call__(self, completed: NDArray[np.uint8]) -> dict[str, float]:
         """The distances of one set (N, 3, H, W), by kind."""
-        if min(len(completed), len(self._truth)) < 2:
-            return dict.fromkeys(self._kinds, np.nan)
-        features = self._features(completed)
-        distances = {"fid": self._fid, "kid": self._kid}
-        return {kind: distances[kind](features) for kind in self._kinds}
+        return self.between(self.features(completed))
 
-    def _features(self, images: NDArray[np.uint8]) -> Tensor:
-        """(N, 2048)."""
+    def features(self, images: NDArray[np.uint8]) -> Tensor:
+        """What the distances are taken of: (N, 2048). Those of parts of a set, one after the other, are the set's."""
         features = [torch.empty(0, FEATURES)]
         for start in range(0, len(images), BATCH):
             with torch.inference_mode():
                 features.append(self._network(torch.tensor(images[start : start + BATCH])))
         return torch.cat(features)
+
+    def between(self, features: Tensor) -> dict[str, float]:
+        """The distances of the set with these features (N, 2048), by kind."""
+        if min(len(features), len(self._truth)) < 2:
+            return dict.fromkeys(self._kinds, np.nan)
+        distances = {"fid": self._fid, "kid": self._kid}
+        return {kind: distances[kind](features) for kind in self._kinds}
 
     def _fid(self, features: Tensor) -> float:
         from torchmetrics.image.fid import FrechetInceptionDistance

@@ -65,7 +65,8 @@ def what_differs(
         people: who are on them, if that is known.
     """
     size = params.crop.size
-    data = f"{SOURCES[params.download.source]}, test split"
+    part = "a part of the " if params.download.source == "celeba" and params.download.celeba.partial else ""
+    data = f"{SOURCES[params.download.source]}, {part}test split"
     if images is not None:
         data += f": {images:,} images" + ("" if people is None else f" of {people:,} people")
     found = [("data", data, f"{theirs.data}; how many is not said")]

@@ -1,6 +1,6 @@
 """Where a method fails: mean scores of the images of a kind, by their hole and by their brightness."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,13 +9,27 @@ from numpy.typing import NDArray
 from glcic.evaluation.bootstrap import Bootstrap, Totals, by_image, clusters_of, names_of, totals
 from glcic.evaluation.tables import metrics_of
 
-ALL = "all"  # the mask sets together
+POOLED = "pooled"  # in the place of a mask set: those of `pooled` together
 RATIOS = (0, 1, 10, 20, 30, 40, 50, 60, 100)  # per cent of the image, edges; the upper one belongs to the bin
 BORDERS = {"touches": 0.0, "up to 10 %": 10.0, "up to 20 %": 20.0, "over 20 %": np.inf}  # per cent of S, upper ends
 BRIGHTNESS = ("dark", "medium", "bright")
 SLICES = {"ratio": "hole ratio", "border": "distance of the hole from the edge", "brightness": "brightness"}
 # Methods that learn nothing, or nothing but the training images by heart.
 CLASSICAL = ("mean_fill", "telea", "navier_stokes", "biharmonic", "nearest")
+
+
+def pooled(name: str, mask_sets: Iterable[str]) -> list[str]:
+    """The mask sets that may be taken together for a slice: they differ in nothing else that matters.
+
+    Brush strokes for the hole ratio; the same boxes inside and at the edge for the distance from it; all for the
+    brightness, since each has every image once. Of others together, a bin would tell of its mask sets, not of its kind.
+    """
+    fit: dict[str, Callable[[str], bool]] = {
+        "ratio": lambda one: one.startswith("strokes_"),
+        "border": lambda one: one in ("box", "border"),
+        "brightness": lambda _: True,
+    }
+    return [one for one in mask_sets if fit[name](one)]
 
 
 def kinds(images: pd.DataFrame, size: int) -> dict[tuple[str, str], NDArray[np.bool_]]:
@@ -52,7 +66,7 @@ def shown_methods(scores: pd.DataFrame) -> list[str]:
 
 
 def slices(scores: pd.DataFrame, methods: Sequence[str], size: int, bootstrap: Bootstrap) -> pd.DataFrame:
-    """Mean scores of the images of each kind, for each mask set and for all of them together.
+    """Mean scores of the images of each kind, for each mask set, and for those together that may be pooled.
 
     The people drawn are those of the whole mask set, and a mean is over those of their images that are of the kind.
 
@@ -61,7 +75,7 @@ def slices(scores: pd.DataFrame, methods: Sequence[str], size: int, bootstrap: B
         size: side S of the images.
 
     Returns:
-        mask_set (or `all`), method, slice, bin, metric, mean, low, high, images (whose score is finite). What is
+        mask_set (or `pooled`), method, slice, bin, metric, mean, low, high, images (whose score is finite). What is
         undefined is NaN.
     """
     metrics = metrics_of(scores.columns)
@@ -69,11 +83,18 @@ def slices(scores: pd.DataFrame, methods: Sequence[str], size: int, bootstrap: B
     columns = [(metric, method) for method in methods for metric in metrics]
     values = wide[columns].to_numpy(np.float64)
     which_kind = kinds(images, size)
+    mask_sets = names_of(scores["mask_set"])
     parts = []
-    for mask_set in [*names_of(scores["mask_set"]), ALL]:
-        chosen = np.full(len(images), True) if mask_set == ALL else (images["mask_set"] == mask_set).to_numpy()
+    for mask_set in [*mask_sets, POOLED]:
+        taken = {name: pooled(name, mask_sets) if mask_set == POOLED else [mask_set] for name in SLICES}
+        within = {name: images["mask_set"].isin(sets).to_numpy() for name, sets in taken.items()}
+        chosen = within["brightness"]  # every image that any slice is of
         clusters = clusters_of(images[chosen])
-        here = {kind: which[chosen] for kind, which in which_kind.items() if which[chosen].any()}
+        here = {
+            kind: which[chosen]
+            for kind, everywhere in which_kind.items()
+            if (which := everywhere & within[kind[0]]).any()
+        }
         of = [totals(np.where(which[:, None], values[chosen], np.nan), clusters) for which in here.values()]
         of_all = Totals(np.hstack([one.sums for one in of]), np.hstack([one.numbers for one in of]))
         low, high = bootstrap.interval(of_all)

@@ -2,13 +2,14 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from glcic.evaluation.definitions import ALL, METRICS
 
+Found = Sequence[tuple[pd.DataFrame, Mapping[str, Mapping[str, float]]]]  # scores of images and of the set, by method
 Scores = dict[str, float | None]  # metric → mean over the images whose score is finite; None where there is none
 
 
@@ -26,6 +27,22 @@ def means(scores: pd.DataFrame) -> dict[str, dict[str, Scores]]:
         result.setdefault(str(mask_set), {})[str(method)] = {
             metric: rounded(group[metric].mean()) for metric in metrics
         }
+    return result
+
+
+def means_of(found: Found) -> dict[str, dict[str, Scores]]:
+    """{mask set: {method: scores}}, those of whole sets among them.
+
+    Args:
+        found: of each mask set, what `Evaluation.scores` gives.
+    """
+    result: dict[str, dict[str, Scores]] = {}
+    for table, of_set in found:
+        for mask_set, by_method in means(table).items():
+            result[mask_set] = {
+                method: by | {name: rounded(value) for name, value in of_set.get(method, {}).items()}
+                for method, by in by_method.items()
+            }
     return result
 
 

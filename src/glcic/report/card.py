@@ -5,7 +5,6 @@ from typing import Any
 
 from glcic.evaluation.definitions import ALL
 from glcic.evaluation.published import MASK_SET, SOURCES
-from glcic.evaluation.slices import ALL as ALL_SETS
 from glcic.files import atomic
 from glcic.params import Glcic, Input, Params, Reconstruction
 from glcic.report.contents import METHOD, Contents
@@ -35,7 +34,7 @@ def write_card(path: Path, contents: Contents) -> None:
         metrics=[ALL[name] for name in contents.metrics],
         scores=scores(contents),
         compared=comparisons(contents.differences, MASK_SET) if MASK_SET in contents.methods else [],
-        failures=failures(contents.slices, ALL_SETS),
+        failures=failures(contents.slices),
         confidence=percent(params.report.confidence),
         number=number,
     )

@@ -188,7 +188,8 @@ def read_curve(path: Path) -> Curve:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
-    return [{name: value for name, value in row.items() if math.isfinite(value)} for row in rows if row]
+    points = [{name: value for name, value in row.items() if math.isfinite(value)} for row in rows if row]
+    return points if points and points[-1]["step"] else []  # a skipped phase has one point, of step 0
 
 
 def read_weights(path: Path) -> Weights:

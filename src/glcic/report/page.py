@@ -11,15 +11,14 @@ from glcic.errors import UserError
 from glcic.evaluation.definitions import ALL
 from glcic.evaluation.mask_sets import MASK_SETS
 from glcic.evaluation.published import COLUMNS, MMAGIC, SAME, SOURCES, what_differs
-from glcic.evaluation.slices import ALL as ALL_SETS
-from glcic.evaluation.slices import SLICES
+from glcic.evaluation.slices import POOLED, SLICES
 from glcic.files import atomic
 from glcic.report import pictures, tables
 from glcic.report.charts import Chart, Estimate, interval_chart, legend_mark, line_chart
 from glcic.report.contents import METHOD, Contents, Curve, records
 from glcic.report.templates import template
 from glcic.report.words import comparisons, failures, interval, listed, method_title, number, percent
-from glcic.training.alarms import alarms
+from glcic.training.alarms import PATIENCE, alarms
 
 LARGEST = 1_000_000  # bytes of the page
 OPEN = 2  # mask sets whose tables are not folded
@@ -101,7 +100,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "theirs": MMAGIC,
         "same": SAME,
         "differs": what_differs(params, contents.images, contents.people),
-        "failures": failures(contents.slices, ALL_SETS),
+        "failures": failures(contents.slices),
         "slice_charts": _slice_charts(contents.slices),
         "slice_table": _slice_table(contents.slices),
         "slice_metrics": [ALL[name] for name in SHOWN],
@@ -109,6 +108,8 @@ def _context(contents: Contents) -> dict[str, Any]:
         "stages": stages,
         "phases": PHASES,
         "health": _charts(joint, HEALTH),
+        "measured": sum("val_variety" in point for point in joint),
+        "patience": PATIENCE,
         "alarms": alarms(joint, params.adversarial.loss, params.adversarial.real_label),
         "confidence": percent(params.report.confidence),
         "legend_mark": legend_mark,
@@ -129,12 +130,14 @@ def _charts(curve: Curve, of: Mapping[str, Mapping[str, str]]) -> list[Chart]:
 
 
 def _slice_charts(slices: pd.DataFrame, metric: str = "l1_hole") -> list[Chart]:
-    """All mask sets together: one chart for each way to slice."""
-    table = slices[(slices["mask_set"] == ALL_SETS) & (slices["metric"] == metric)].dropna(subset=["mean"])
+    """One chart for each way to slice that has more than one kind."""
+    table = slices[(slices["mask_set"] == POOLED) & (slices["metric"] == metric)].dropna(subset=["mean"])
     methods = list(dict.fromkeys(table["method"]))
     most = float(table[["mean", "high"]].max().max())  # one scale, so that the charts can be compared
     charts = []
     for name, of_slice in table.groupby("slice", sort=False):
+        if of_slice["bin"].nunique() < 2:
+            continue
         bins = {}
         for bin_, of_bin in of_slice.groupby("bin", sort=False):
             by_method = {row.method: row for row in records(of_bin)}
@@ -152,8 +155,8 @@ def _estimate(row: Any) -> Estimate | None:
 
 
 def _slice_table(slices: pd.DataFrame) -> list[tuple[str, str, int, list[tables.Cell]]]:
-    """Of our method, all mask sets together: slice, bin, images, and a cell for each metric shown."""
-    table = slices[(slices["mask_set"] == ALL_SETS) & (slices["method"] == METHOD)]
+    """Of our method: slice, bin, images, and a cell for each metric shown."""
+    table = slices[(slices["mask_set"] == POOLED) & (slices["method"] == METHOD)]
     rows = []
     for (name, bin_), of_bin in table.groupby(["slice", "bin"], sort=False):
         by_metric = {row.metric: row for row in records(of_bin)}

@@ -69,7 +69,7 @@ def differences(contents: Contents, mask_set: str) -> tuple[list[str], list[Row]
             row = by_metric[metric]
             outcome = sign(row.low, row.high, ALL[metric].higher)
             value, _, between = change(row, ALL[metric].digits).partition(" ")
-            cells.append(Cell(value, between, VERDICTS[outcome], outcome == 1))
+            cells.append(Cell(value, between, VERDICTS[outcome] if between else "", outcome == 1))
         rows.append(Row(method_title(str(other)), cells))
     return [ALL[metric].title for metric in metrics], rows
 

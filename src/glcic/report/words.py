@@ -8,7 +8,7 @@ import pandas as pd
 
 from glcic.evaluation.bootstrap import in_words, sign
 from glcic.evaluation.definitions import ALL, METHODS
-from glcic.evaluation.slices import SLICES
+from glcic.evaluation.slices import POOLED, SLICES
 from glcic.report.contents import METHOD, records
 
 UNDEFINED = "–"
@@ -47,8 +47,11 @@ def percent(share: float) -> str:
 
 
 def comparisons(differences: pd.DataFrame, mask_set: str) -> list[str]:
-    """What the paired differences on a mask set say, in sentences: first who wins in every metric."""
-    table = differences[differences["mask_set"] == mask_set]
+    """What the paired differences on a mask set say, in sentences: first who wins in every metric.
+
+    Metrics in which nothing is known (no image where both are defined, or images of one person) are left out.
+    """
+    table = differences[differences["mask_set"] == mask_set].dropna(subset=["low", "high"])
     everywhere: dict[int, list[str]] = {1: [], -1: [], 0: []}
     mixed = []
     for other, rows in table.groupby("other", sort=False):
@@ -88,18 +91,24 @@ def change(row: Any, digits: int) -> str:
     return f"{plus}{number(row.difference, digits)} {interval(row.low, row.high, digits)}".strip()
 
 
-def failures(slices: pd.DataFrame, mask_set: str, metric: str = "l1_hole") -> list[str]:
-    """For each kind of slice, where the completion network does worst and best."""
-    of_method = (slices["mask_set"] == mask_set) & (slices["method"] == METHOD) & (slices["metric"] == metric)
+def failures(slices: pd.DataFrame, metric: str = "l1_hole") -> list[str]:
+    """For each kind of slice, where the completion network does worst and best, if the intervals are apart."""
+    of_method = (slices["mask_set"] == POOLED) & (slices["method"] == METHOD) & (slices["metric"] == metric)
     table, about = slices[of_method].dropna(subset=["mean"]), ALL[metric]
     sentences = []
     for name, rows in table.groupby("slice", sort=False):
         if len(rows) < 2:
             continue
         best, worst = sorted(records(rows), key=lambda row: row.mean, reverse=about.higher)[:: len(rows) - 1]
+        apart = best.high < worst.low or worst.high < best.low  # False for NaN
+        said = [f"“{row.bin}”, {_scored(row, about.digits)}" for row in (worst, best)]
         sentences.append(
-            f"By {SLICES[str(name)]}: worst for “{worst.bin}”, {_scored(worst, about.digits)}; "
-            f"best for “{best.bin}”, {_scored(best, about.digits)}."
+            f"By {SLICES[str(name)]}: "
+            + (
+                f"worst for {said[0]}; best for {said[1]}."
+                if apart
+                else f"from {said[1]} to {said[0]}, no clear difference."
+            )
         )
     return sentences
 
