@@ -30,7 +30,7 @@ TINY: dict[str, Any] = {
     "pretrain_generator": {"steps": 6, "batch": 4, "validate_every": 2, "checkpoint_every": 2},
     "pretrain_discriminators": {"steps": 6, "batch": 4, "validate_every": 2, "checkpoint_every": 2},
     "train_joint": {"steps": 6, "batch": 4, "validate_every": 2, "checkpoint_every": 2},
-    "evaluate": {"mask_sets": ["center", "box"], "batch": 4, "figure_rows": 2},
+    "evaluate": {"mask_sets": ["center", "box"], "batch": 2, "figure_rows": 2},
 }
 
 
