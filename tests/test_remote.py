@@ -9,8 +9,15 @@ import pytest
 from conftest import Project
 from ruamel.yaml import YAML
 
-DATA = ("data/raw", "data/faces")
-SHARED = ("models/pretrain_generator", "models/pretrain_discriminators", "models/train_joint", "reports/scores.csv")
+IMAGES = ("data/raw", "data/faces", "reports/gallery")
+SHARED = (
+    "models/pretrain_generator",
+    "models/pretrain_discriminators",
+    "models/train_joint",
+    "models/model_card.md",
+    "reports/masks.npz",
+    "reports/scores.csv",
+)
 
 
 def hashes(project: Project, *outs: str) -> set[str]:
@@ -37,17 +44,17 @@ def test_push_and_pull(finished: Project, tmp_path: Path) -> None:
     project.dvc("push", "--run-cache")  # as much as can be pushed
     pushed = {path.parent.name + path.name for path in (storage / "files").rglob("*") if path.is_file()}
     assert pushed == hashes(project, *SHARED)
-    assert not pushed & hashes(project, *DATA)
+    assert not pushed & hashes(project, *IMAGES)
 
     project.git("clone", "-q", ".", str(tmp_path / "clone"))
     clone = project.at(tmp_path / "clone")
     add_remote(clone, storage)
     clone.dvc("pull", "--allow-missing")
-    shared = ("models/*/*", "reports/scores.csv")
+    shared = ("models/*/*", "models/*.md", "reports/scores.csv", "reports/masks.npz")
     assert clone.bytes_of(*shared) == project.bytes_of(*shared)
     assert not (clone.folder / "data/raw").exists()
-    # The data are made again, and since they are the same there is nothing to train.
-    assert re.findall("Running stage '(.*)'", clone.repro()) == ["download", "crop"]
+    # Images are made again, and since they are the same there is nothing to train.
+    assert re.findall("Running stage '(.*)'", clone.repro()) == ["download", "crop", "evaluate"]
     assert clone.run("git", "status", "--porcelain") == ""
     everything = ("data/*/*", *shared, "reports/*.*", "reports/*/*")
     assert clone.bytes_of(*everything) == project.bytes_of(*everything)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 import pandas as pd
@@ -156,12 +157,15 @@ def manifest(splits: Mapping[str, Iterable[MaskSet]], seed: int, faces_sha256: s
 
 
 def store(path: Path, splits: Mapping[str, Iterable[MaskSet]]) -> None:
-    """Write all masks, a bit per pixel, as an .npz with the arrays `<split>/<mask set>`: (N, 1, S, S/8)."""
-    packed = {
-        f"{split}/{holes.name}": np.packbits(holes.masks, axis=-1) for split, sets in splits.items() for holes in sets
-    }
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **packed)  # type: ignore[arg-type]  # its stubs take the arrays for its own options
+    """Write all masks, a bit per pixel, as an .npz with the arrays `<split>/<mask set>`: (N, 1, S, S/8).
+
+    The same masks, the same bytes: the headers that `numpy.savez` asks for differ between releases of Python.
+    """
+    with atomic(path) as temporary, ZipFile(temporary, "w") as archive:
+        for split, sets in splits.items():
+            for holes in sets:
+                with archive.open(ZipInfo(f"{split}/{holes.name}.npy"), "w") as file:
+                    np.lib.format.write_array(file, np.packbits(holes.masks, axis=-1), allow_pickle=False)
 
 
 def stored(path: Path, split: str, name: str, size: int) -> MaskSet:
