@@ -30,7 +30,13 @@ from glcic.verification import (
 
 PSNR = ("metrics.json", "test", "center", "psnr")
 SSIM = ("methods.csv", "center", "telea", "ssim")
-STAGES = ("pretrain_generator", "pretrain_discriminators", "train_joint", "evaluate")  # after download and crop
+STAGES = (
+    "pretrain_generator",
+    "pretrain_discriminators",
+    "train_joint",
+    "evaluate",
+    "report",
+)  # after download and crop
 
 
 def write_report(folder: Path, psnr: float | None = 26.4) -> Path:
