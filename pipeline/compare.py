@@ -5,7 +5,7 @@ Each run of the file is one DVC experiment of its name; interrupted, the same co
 
 import shlex
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,14 +53,15 @@ def _collect(about: str, tables: Mapping[str, Mapping[str, Run]], done: Mapping[
     import torch
 
     from glcic.data.faces import Faces
-    from glcic.evaluation.mask_sets import draw_all
+    from glcic.evaluation.mask_sets import draw_all, in_white, shown
 
     torch.set_num_threads(load(_stage.PARAMS).runtime.threads)
     test = Faces(_stage.FACES, "test")
     params = next(iter(tables["systems"].values())).params
     holes = draw_all(params.evaluate, params.seed, len(test), test.size)  # the same for all runs
-    truth, masks = _shown_images(test, holes)
-    pictures = {"input": _holed(truth, masks), "ground truth": truth}
+    items, masks = shown(holes, SHOWN)
+    truth = test.read(items)
+    pictures = {"input": in_white(truth, masks), "ground truth": truth}
     results: dict[str, Result] = {}
     for title, table in tables.items():
         for name, run in table.items():
@@ -114,21 +115,6 @@ def _output(path: Path, name: str, commit: str) -> bytes:
             f"{path} of experiment {name} is not in DVC's cache ({error}); run `dvc exp remove {name}` and this "
             "command again, to train it anew"
         ) from None
-
-
-def _shown_images(test: Any, holes: Sequence[Any]) -> tuple[Any, Any]:
-    """A few test images, spread over the split, and their masks; the mask sets take turns."""
-    import numpy as np
-
-    items = np.linspace(0, len(test) - 1, min(SHOWN, len(test))).astype(np.int64)
-    masks = np.stack([holes[column % len(holes)].masks[item] for column, item in enumerate(items)])
-    return test.read(items), masks
-
-
-def _holed(truth: Any, masks: Any) -> Any:
-    import numpy as np
-
-    return np.where(masks == 1, np.uint8(255), truth)
 
 
 def _draw(pictures: Mapping[str, Any]) -> None:

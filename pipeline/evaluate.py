@@ -17,7 +17,7 @@ from glcic.evaluation.definitions import METHODS
 from glcic.evaluation.evaluate import Evaluation, Methods
 from glcic.evaluation.figures import completions_figure, write_tiles
 from glcic.evaluation.gallery import chosen
-from glcic.evaluation.mask_sets import MaskSet, draw_all, manifest, store
+from glcic.evaluation.mask_sets import MaskSet, draw_all, in_white, manifest, shown, store
 from glcic.evaluation.tables import Found, headline, means_of, write_methods
 from glcic.files import atomic
 from glcic.params import Params, load
@@ -89,12 +89,11 @@ def _of_split(split: str, found: Found) -> pd.DataFrame:
 
 def _draw_figure(faces: Faces, sets: Sequence[MaskSet], methods: Methods, rows: int) -> None:
     """A few test images, spread over the split; the mask sets take turns."""
-    items = np.linspace(0, len(faces) - 1, min(rows, len(faces))).astype(np.int64)
-    masks = np.stack([sets[row % len(sets)].masks[item] for row, item in enumerate(items)])
+    items, masks = shown(sets, rows)
     truth = faces.read(items)
     completed = methods.complete(truth, masks)
     columns = {
-        "input": np.where(masks == 1, np.uint8(255), truth),
+        "input": in_white(truth, masks),
         **{METHODS[name]: completed[name] for name in reversed(completed)},
         "ground truth": truth,
     }
@@ -108,14 +107,14 @@ def _write_gallery(faces: Faces, sets: Sequence[MaskSet], scores: pd.DataFrame, 
     tables = []
     own = scores[(scores["split"] == "test") & (scores["method"] == "completion")]
     for holes in sets:
-        shown = chosen(own[own["mask_set"] == holes.name], k)
-        items = shown.pop("item").to_numpy()
+        found = chosen(own[own["mask_set"] == holes.name], k)
+        items = found.pop("item").to_numpy()
         if len(items):
             truth, masks = faces.read(items), holes.masks[items]
             completed = methods.of_parts["completion"](truth, masks)
-            tiles = np.stack([np.where(masks == 1, np.uint8(255), truth), completed, truth], axis=1)
+            tiles = np.stack([in_white(truth, masks), completed, truth], axis=1)
             write_tiles(_reports.GALLERY / f"{holes.name}.png", tiles)
-        tables.append(shown.assign(mask_set=holes.name))
+        tables.append(found.assign(mask_set=holes.name))
     table = pd.concat(tables, ignore_index=True).replace([np.inf, -np.inf], np.nan)
     table.insert(0, "mask_set", table.pop("mask_set"))
     table.to_csv(_reports.GALLERY / "index.csv", index=False, float_format="%.6g", lineterminator="\n")

@@ -48,9 +48,8 @@ def complete_photo(image: Path, mask: Path, output: Path, weights: Path, *, blen
 def _read(path: Path, mode: str) -> NDArray[np.uint8]:
     """Pixels of an image as a viewer shows it: turned as its EXIF data say."""
     try:
-        return np.array(
-            ImageOps.exif_transpose(Image.open(path)).convert(mode)
-        )  # a copy: PyTorch warns of read-only arrays
+        # A copy: PyTorch warns of read-only arrays.
+        return np.array(ImageOps.exif_transpose(Image.open(path)).convert(mode))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

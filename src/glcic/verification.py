@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 
 from glcic.errors import UserError
 from glcic.evaluation.tables import read_methods
+from glcic.report.contents import CURVES, DIFFERENCES, INTERVALS, MASKS, METHODS, SLICES
 
-METRICS, METHODS, TOLERANCES, CURVES = "metrics.json", "methods.csv", "tolerances.json", "curves"
-MASKS = "masks.csv"  # the hashes of the holes: with other ones the numbers are of something else
-DERIVED = ("intervals.csv", "differences.csv", "slices.csv")  # follow from the scores
+METRICS, TOLERANCES = "metrics.json", "tolerances.json"
+DERIVED = (INTERVALS, DIFFERENCES, SLICES)  # follow from the scores
 ABOUT = "about"  # in tolerances.json: a sentence on where they come from
 
 Name = tuple[str, ...]  # of a number: the file it stands in, then its keys there

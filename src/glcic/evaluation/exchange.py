@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from glcic.data.faces import Faces
 from glcic.errors import UserError
-from glcic.evaluation.mask_sets import MaskSet
+from glcic.evaluation.mask_sets import MaskSet, in_white
 
 MANIFEST = "manifest.csv"
 HASHES = {"holes": "sha256", "images": "faces_sha256"}  # its columns
@@ -28,7 +28,7 @@ def export(folder: Path, faces: Faces, holes: MaskSet) -> None:
         (folder / holes.name / kind).mkdir(parents=True, exist_ok=True)
     for item in tqdm(range(len(faces)), desc=f"export {holes.name}", unit=" images", disable=None):
         mask = holes.masks[item]
-        image = np.where(mask == 1, np.uint8(255), faces.read(np.array([item]))[0])
+        image = in_white(faces.read(np.array([item]))[0], mask)
         Image.fromarray(image.transpose(1, 2, 0)).save(folder / holes.name / "input" / _name(item))
         Image.fromarray(mask[0] * np.uint8(255)).save(folder / holes.name / "mask" / _name(item))
 

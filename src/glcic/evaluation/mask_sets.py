@@ -1,7 +1,7 @@
 """The holes of an evaluation: drawn once from a seed, stored with their hash, the same for every method."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -106,6 +106,22 @@ def draw_all(section: Evaluate, seed: int, n: int, size: int) -> list[MaskSet]:
     """
     files = None if section.masks is None else read_files(Path(section.masks.folder), section.masks.sha256, size)
     return [draw(name, seed, n, size, files) for name in section.mask_sets]
+
+
+def shown(sets: Sequence[MaskSet], rows: int) -> tuple[NDArray[np.int64], Masks]:
+    """A few images for a figure, spread over the split; the mask sets take turns.
+
+    Returns:
+        Their numbers within the split, (rows,) or fewer, and a hole for each, (rows, 1, S, S).
+    """
+    n = len(sets[0].masks)
+    items = np.linspace(0, n - 1, min(rows, n)).astype(np.int64)
+    return items, np.stack([sets[row % len(sets)].masks[item] for row, item in enumerate(items)])
+
+
+def in_white(images: NDArray[np.uint8], masks: Masks) -> NDArray[np.uint8]:
+    """Images (N, 3, S, S), or one without N, with their holes in white."""
+    return np.where(masks == 1, np.uint8(255), images)
 
 
 def _touching(rng: np.random.Generator, boxes: Boxes, size: int) -> Boxes:

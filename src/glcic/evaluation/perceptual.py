@@ -96,10 +96,6 @@ class SetDistances:
         self._network = _inception(" and ".join(self._kinds))
         self._truth = self.features(truth)
 
-    def __call__(self, completed: NDArray[np.uint8]) -> dict[str, float]:
-        """The distances of one set (N, 3, H, W), by kind."""
-        return self.between(self.features(completed))
-
     def features(self, images: NDArray[np.uint8]) -> Tensor:
         """What the distances are taken of: (N, 2048). Those of parts of a set, one after the other, are the set's."""
         features = [torch.empty(0, FEATURES)]

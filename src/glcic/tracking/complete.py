@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from glcic.report.contents import read_curve
 from glcic.tracking.alarmed import JOINT, alarms_of, tag_alarms
 from glcic.tracking.cached import copy_stage
 from glcic.tracking.data import digest_of, log_data
@@ -100,9 +101,8 @@ def _complete(root: Path, params: Mapping[str, Any], outputs: Outputs, title: st
     for stage, path in outputs.curves.items():
         if path.is_file():
             _complete_stage(client, run, stage, path, outputs.models.get(stage))
-    joint = outputs.curves.get(JOINT)
-    if joint is not None and joint.is_file():
-        tag_alarms(client, run, alarms_of(params, JOINT, _curve(joint)))
+    if (joint := outputs.curves.get(JOINT)) is not None:
+        tag_alarms(client, run, alarms_of(params, JOINT, read_curve(joint)))
     metrics = _complete_metrics(client, run, outputs)
     summary = _json(outputs.summary)
     if summary:
@@ -155,11 +155,6 @@ def _complete_stage(client: "MlflowClient", run: "Run", stage: str, curve: Path,
         missing = [point for point in points(stage, csv.DictReader(file)) if point[:2] not in present]
     log_points(client, run.info.run_id, missing)
     set_tags(client, run, {FINISHED + stage: "true"})
-
-
-def _curve(path: Path) -> list[dict[str, float]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
 
 
 def _complete_metrics(client: "MlflowClient", run: "Run", outputs: Outputs) -> dict[str, float]:
