@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
-from glcic.networks import build_discriminator
+from glcic.networks import discriminators as build_discriminator
 from glcic.params import Context, Params
 from pipeline import _training
 

@@ -18,8 +18,8 @@ from typing import Any
 import psutil
 from ruamel.yaml import YAML
 
-from glcic.comparison import Run, method
 from glcic.errors import UserError
+from glcic.experiments.compare import Run, method
 from pipeline import _stage
 from pipeline._commits import experiments
 

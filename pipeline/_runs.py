@@ -14,8 +14,8 @@ import typer
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
-from glcic.comparison import Run
 from glcic.errors import UserError
+from glcic.experiments.compare import Run
 from glcic.files import atomic
 from pipeline import _stage
 from pipeline._experiments import Queue, Stop, Stopped, dvc, finished, git, remove_experiments

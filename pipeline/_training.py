@@ -16,20 +16,21 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import nn
 
-from glcic import environment, tracking
+from glcic import tracking
 from glcic.data.batches import Batch, TrainingBatches, validation_batches
 from glcic.data.faces import Faces
 from glcic.files import atomic
-from glcic.networks import build
+from glcic.networks import generators as build
+from glcic.networks.weights import load_weights, save_weights
 from glcic.params import Params, Training, load
-from glcic.training.curve import Point, write_curve
+from glcic.tracking import environment
+from glcic.training.checkpoints import Scratch, extendable, stage_fingerprint
+from glcic.training.curves import Point, write_curve
 from glcic.training.finished import settle
 from glcic.training.loop import Observer, Progress, start_fabric, train
 from glcic.training.phase import Phase
 from glcic.training.samples import sample_grid, write_png
-from glcic.training.scratch import Scratch, extendable, stage_fingerprint
 from glcic.training.stop import Interrupted
-from glcic.training.weights import load_weights, save_weights
 from pipeline import _stage
 
 # What it takes to use a network.

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from glcic.comparison import PHASES, Result, Run, read_comparison, report, runs_of, write_csv
 from glcic.errors import UserError
+from glcic.experiments.compare import PHASES, Result, Run, read_comparison, report, runs_of, write_csv
 from glcic.files import atomic
 from glcic.params import load
 from pipeline import _stage
@@ -86,8 +86,8 @@ def _collect(about: str, tables: Mapping[str, Mapping[str, Run]], done: Mapping[
 def _result(run: Run, commit: str) -> tuple[Result, Callable[[Any, Any], Any]]:
     """What the tables say of a run, and its last phase's network as a function."""
     from glcic import tracking
-    from glcic.completion import Completer
     from glcic.evaluation.tables import read_methods
+    from glcic.inference.completer import Completer
 
     metrics = read_methods(git("show", f"{commit}:./{_stage.METHODS}"))
     with tempfile.TemporaryDirectory() as folder:

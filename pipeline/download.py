@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from glcic.data import raw
-from glcic.data.celeba import fetch_celeba
-from glcic.data.images import gather_images
-from glcic.data.synthetic import write_synthetic
+from glcic.data.sources import raw
+from glcic.data.sources.celeba import fetch_celeba
+from glcic.data.sources.images import gather_images
+from glcic.data.sources.synthetic import write_synthetic
 from glcic.errors import UserError
 from glcic.params import Params
 from pipeline import _stage

@@ -9,17 +9,17 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from glcic.blending import blend
-from glcic.completion import Completer
 from glcic.data.faces import Faces
-from glcic.evaluation.baselines import NearestTrainingImage, biharmonic, inpaint, mean_fill
 from glcic.evaluation.definitions import METHODS
-from glcic.evaluation.evaluate import Evaluation, Methods
 from glcic.evaluation.figures import completions_figure, write_tiles
 from glcic.evaluation.gallery import chosen
 from glcic.evaluation.mask_sets import MaskSet, draw_all, in_white, manifest, shown, store
+from glcic.evaluation.scorer import Evaluation, Methods
 from glcic.evaluation.tables import Found, headline, means_of, write_methods
 from glcic.files import atomic
+from glcic.inference.blending import blend
+from glcic.inference.classical import NearestTrainingImage, biharmonic, inpaint, mean_fill
+from glcic.inference.completer import Completer
 from glcic.params import Params, load
 from glcic.training.finished import settle
 from pipeline import _reports, _row, _stage

@@ -1,7 +1,7 @@
 """Stage 4: train the discriminators alone, against the frozen completion network."""
 
 from glcic.params import Params
-from glcic.training.pretrain_discriminators import PretrainDiscriminatorsPhase
+from glcic.phases.pretrain_discriminators import PretrainDiscriminatorsPhase
 from pipeline import _discriminator, _stage, _training
 
 

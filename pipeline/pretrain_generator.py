@@ -1,7 +1,7 @@
 """Stage 3: train the completion network alone."""
 
 from glcic.params import Params
-from glcic.training.pretrain_generator import PretrainGeneratorPhase
+from glcic.phases.pretrain_generator import PretrainGeneratorPhase
 from pipeline import _stage, _training
 
 

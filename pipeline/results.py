@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from glcic.evaluation.definitions import ALL
-from glcic.evaluation.published import COLUMNS, MASK_SET, SAME, what_differs
 from glcic.params import Params, load
 from glcic.report.contents import Scored, read_scored, read_table, records
+from glcic.report.published import COLUMNS, MASK_SET, SAME, what_differs
 from glcic.report.tables import Row, beside_published, scores
 from glcic.report.words import percent
 from pipeline import _reports, _stage

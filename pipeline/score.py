@@ -10,13 +10,13 @@ import typer
 
 from glcic.data.faces import Faces
 from glcic.errors import UserError
-from glcic.evaluation.bootstrap import Bootstrap, differences, in_words, intervals
 from glcic.evaluation.definitions import ALL, METHODS
-from glcic.evaluation.evaluate import Evaluation, Methods
 from glcic.evaluation.exchange import MANIFEST, check_manifest, completions
 from glcic.evaluation.mask_sets import stored
+from glcic.evaluation.scorer import Evaluation, Methods
 from glcic.evaluation.tables import Scores, means_of, read_methods, write_methods
 from glcic.params import load
+from glcic.report.bootstrap import Bootstrap, differences, in_words, intervals
 from glcic.report.contents import Scored, records
 from glcic.report.tables import scores
 from glcic.report.words import change, method_title

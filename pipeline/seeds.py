@@ -5,10 +5,10 @@ Each repetition is a DVC experiment, seed-0 and so on; interrupted, the same com
 
 import typer
 
-from glcic.comparison import Run
+from glcic.experiments.compare import Run
+from glcic.experiments.seeds import conditions, repetitions, scores, summary, tolerances, write_tolerances
+from glcic.experiments.verify import TOLERANCES, Numbers, methods_numbers, metrics_numbers
 from glcic.files import atomic
-from glcic.repetition import conditions, repetitions, scores, summary, tolerances, write_tolerances
-from glcic.verification import TOLERANCES, Numbers, methods_numbers, metrics_numbers
 from pipeline import _stage
 from pipeline._experiments import Stop, check_git, git
 from pipeline._runs import alone, train

@@ -1,7 +1,7 @@
 """Stage 5: train completion network and discriminators together."""
 
 from glcic.params import Params
-from glcic.training.train_joint import TrainJointPhase
+from glcic.phases.train_joint import TrainJointPhase
 from pipeline import _discriminator, _stage, _training
 
 

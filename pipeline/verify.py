@@ -15,8 +15,7 @@ import typer
 from ruamel.yaml import YAML
 
 from glcic.errors import UserError
-from glcic.params import Params, load
-from glcic.verification import (
+from glcic.experiments.verify import (
     TOLERANCES,
     altered_files,
     compare,
@@ -27,6 +26,7 @@ from glcic.verification import (
     summary,
     table,
 )
+from glcic.params import Params, load
 from pipeline import _stage
 from pipeline._experiments import Stop, Stopped, dvc, git, head_commit, uncommitted
 

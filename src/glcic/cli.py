@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from glcic.errors import UserError
-from glcic.presets import apply_preset
+from glcic.experiments.presets import apply_preset
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PRESETS = Path("presets")
@@ -24,7 +24,7 @@ def preset(
 ) -> None:
     """Write params.yaml from the defaults and a preset, and show what changed; without a name, list the presets."""
     if not name:
-        from glcic.catalogue import preset_table  # imports torch, which takes seconds
+        from glcic.experiments.catalogue import preset_table  # imports torch, which takes seconds
 
         typer.echo(preset_table(PRESETS))
         return
@@ -44,7 +44,7 @@ def complete(
     ] = False,
 ) -> None:
     """Complete a photo with trained weights; pixels outside the hole stay as they are."""
-    from glcic.photo import complete_photo  # imports torch, which takes seconds
+    from glcic.inference.photo import complete_photo  # imports torch, which takes seconds
 
     complete_photo(image, mask, output, weights, blended=blend)
     typer.echo(f"wrote {output}")

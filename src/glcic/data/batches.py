@@ -1,25 +1,19 @@
 """Batches as a pure function of (seed, stage, step)."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from glcic.data import augmentation as augment
 from glcic.data.faces import Faces
 from glcic.errors import UserError
-from glcic.holes import box_hole_masks, center_masks, file_masks, folder_digest, mask_files, stroke_masks
-from glcic.masks import Masks, bounding_boxes, centred_corners, random_corners
-from glcic.params import Augmentation, BoxHoles, CenterHole, Holes, StrokeHoles
-
-DrawMasks = Callable[[np.random.Generator, int], Masks]
+from glcic.masks.sampling import Drawing
+from glcic.params import Augmentation, Holes
 
 
 @dataclass(frozen=True)
@@ -92,45 +86,6 @@ class TrainingBatches(Dataset[Batch]):
         mask, window, real_window = self.holes.draw(rng, self.batch)
         image = augment.apply(torch.from_numpy(self.faces.read(items[self.mine])), changes, self.mine)
         return Batch(image, *(torch.from_numpy(a[self.mine]) for a in (mask, window, real_window)))
-
-
-class Drawing:
-    """Draws masks and local windows as the section `holes` says.
-
-    Raises:
-        UserError: a mask file is bad, or the folder is not the one whose digest the parameters name.
-    """
-
-    def __init__(self, holes: Holes, size: int, local_window: int) -> None:
-        self.size = size
-        self.local_window = local_window
-        self._masks = _mask_drawer(holes, size)
-
-    def draw(self, rng: np.random.Generator, n: int) -> tuple[Masks, NDArray[np.int64], NDArray[np.int64]]:
-        """Masks (n, 1, S, S), the local windows centred on them (n, 2), and local windows at random places (n, 2)."""
-        masks = self._masks(rng, n)
-        window = centred_corners(bounding_boxes(masks), self.size, self.local_window)
-        return masks, window, random_corners(rng, n, self.size, self.local_window)
-
-
-def _mask_drawer(holes: Holes, size: int) -> DrawMasks:
-    # Partial functions, not lambdas: loader workers get them pickled.
-    if isinstance(holes, BoxHoles):
-        sides, number = (holes.sides[0], holes.sides[1]), (holes.number[0], holes.number[1])
-        return partial(box_hole_masks, size=size, sides=sides, border=holes.border, number=number)
-    if isinstance(holes, CenterHole):
-        return partial(_center_masks, size=size, side=holes.side)
-    if isinstance(holes, StrokeHoles):
-        return partial(stroke_masks, size=size, ratio=(holes.ratio[0], holes.ratio[1]))
-    folder = Path(holes.folder)
-    masks = mask_files(folder, size)
-    if (found := folder_digest(folder)) != holes.sha256:
-        raise UserError(f"{folder}: its masks are not those of holes.sha256; if they are meant, set it to {found}")
-    return partial(file_masks, masks=masks)
-
-
-def _center_masks(rng: np.random.Generator, n: int, size: int, side: int) -> Masks:
-    return center_masks(n, size, side)
 
 
 def validation_batches(

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from glcic.data import raw
 from glcic.data.faces import FACES, INDEX, REFUSED, SUMMARY
+from glcic.data.sources import raw
 from glcic.errors import UserError
 from glcic.files import atomic
 

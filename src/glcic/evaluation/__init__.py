@@ -1,1 +1,1 @@
-"""Scores, classical baselines and figures."""
+"""Scores of completions: mask sets, metrics, tables and figures."""

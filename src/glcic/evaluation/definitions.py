@@ -1,6 +1,7 @@
 """What the scores are called and what they mean: the words of every table and report. Nothing heavy is imported."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -66,4 +67,24 @@ METHODS = {
     "navier_stokes": "Navier–Stokes",
     "biharmonic": "biharmonic",
     "nearest": "nearest training image",
+}
+
+# Top and left of 128 pixels: at least 16 from the edge, as in the system whose holes these are.
+PLACES = ((16, 16), (16, 48), (16, 80), (48, 16), (48, 48), (48, 80), (80, 16), (80, 48), (80, 80), (64, 48))
+SHARES = (1, 10, 20, 30, 40, 50, 60)  # per cent of the image, edges of the buckets of free-form holes
+
+# What is drawn for each image of a split; every name that evaluate.mask_sets may have.
+MASK_SETS = {
+    "center": "a square of side S/2 in the middle",
+    "box": "MMagic's protocol scaled from 256 to S: a box whose height and width are independent and uniform in "
+    "[108, 128] of 256, at a random place at least 20 of 256 from the edge",
+    "fixed": "a square of side 32 of 128, scaled to S, in turn at ten places (top, left, of 128): "
+    + ", ".join(map(str, PLACES)),
+    **{
+        f"strokes_{low}_{high}": f"free-form brush strokes over {low} to {high} % of the image"
+        for low, high in pairwise(SHARES)
+    },
+    "border": "a box with the sides of `box` that touches an edge of the image, each edge equally likely",
+    "half": "half of the image: in turn the left, the right, the upper and the lower one",
+    "files": "the user's masks, in the order of their names, from the first again when all are used",
 }

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
@@ -13,30 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from glcic.errors import UserError
+from glcic.evaluation.definitions import PLACES
 from glcic.files import atomic
-from glcic.holes import folder_digest, mask_files, stroke_masks
-from glcic.masks import Boxes, Masks, bounding_boxes, box_masks, draw_mask_set, mmagic_boxes
+from glcic.masks.files import read_masks
+from glcic.masks.geometry import Boxes, Masks, bounding_boxes, box_masks, random_boxes
+from glcic.masks.sampling import center_masks, stroke_masks
 from glcic.params import Evaluate
-
-# Top and left of 128 pixels: at least 16 from the edge, as in the system whose holes these are.
-PLACES = ((16, 16), (16, 48), (16, 80), (48, 16), (48, 48), (48, 80), (80, 16), (80, 48), (80, 80), (64, 48))
-SHARES = (1, 10, 20, 30, 40, 50, 60)  # per cent of the image, edges of the buckets of free-form holes
-
-# What is drawn for each image of a split; every name that evaluate.mask_sets may have.
-MASK_SETS = {
-    "center": "a square of side S/2 in the middle",
-    "box": "MMagic's protocol scaled from 256 to S: a box whose height and width are independent and uniform in "
-    "[108, 128] of 256, at a random place at least 20 of 256 from the edge",
-    "fixed": "a square of side 32 of 128, scaled to S, in turn at ten places (top, left, of 128): "
-    + ", ".join(map(str, PLACES)),
-    **{
-        f"strokes_{low}_{high}": f"free-form brush strokes over {low} to {high} % of the image"
-        for low, high in pairwise(SHARES)
-    },
-    "border": "a box with the sides of `box` that touches an edge of the image, each edge equally likely",
-    "half": "half of the image: in turn the left, the right, the upper and the lower one",
-    "files": "the user's masks, in the order of their names, from the first again when all are used",
-}
 
 
 @dataclass(frozen=True)
@@ -80,8 +61,10 @@ def draw(name: str, seed: int, n: int, size: int, files: Masks | None = None) ->
         files: (M, 1, S, S), for the mask set `files`.
     """
     rng = np.random.default_rng([seed, *name.encode()])
-    if name in ("center", "box"):
-        masks = box_masks(draw_mask_set(name, seed, n, size), size)
+    if name == "center":
+        masks = center_masks(n, size, size // 2)
+    elif name == "box":
+        masks = box_masks(mmagic_boxes(rng, n, size), size)
     elif name == "fixed":
         corners = np.array(PLACES)[np.arange(n) % len(PLACES)] * size // 128
         masks = box_masks(np.concatenate([corners, np.full((n, 2), size // 4)], axis=1), size)
@@ -104,7 +87,9 @@ def draw_all(section: Evaluate, seed: int, n: int, size: int) -> list[MaskSet]:
     Raises:
         UserError: the user's masks are not there, or not those that were meant.
     """
-    files = None if section.masks is None else read_files(Path(section.masks.folder), section.masks.sha256, size)
+    files = None
+    if (given := section.masks) is not None:
+        files = read_masks(Path(given.folder), given.sha256, "evaluate.masks.sha256", size)
     return [draw(name, seed, n, size, files) for name in section.mask_sets]
 
 
@@ -124,6 +109,15 @@ def in_white(images: NDArray[np.uint8], masks: Masks) -> NDArray[np.uint8]:
     return np.where(masks == 1, np.uint8(255), images)
 
 
+def mmagic_boxes(rng: np.random.Generator, n: int, size: int) -> Boxes:
+    """The mask set `box`: MMagic's protocol scaled from 256 to S.
+
+    Sides uniform in [⌈108·S/256⌉, ⌊128·S/256⌋], at least ⌈20·S/256⌉ from the edge.
+    """
+    smallest, largest, border = -(-108 * size // 256), 128 * size // 256, -(-20 * size // 256)
+    return random_boxes(rng, n, size, (smallest, largest), border)
+
+
 def _touching(rng: np.random.Generator, boxes: Boxes, size: int) -> Boxes:
     """The boxes, each pushed to one of the four edges."""
     side = rng.integers(4, size=len(boxes))
@@ -137,18 +131,6 @@ def _halves(n: int, size: int) -> Boxes:
     half = size // 2
     halves = [(0, 0, size, half), (0, size - half, size, half), (0, 0, half, size), (size - half, 0, half, size)]
     return np.array(halves)[np.arange(n) % len(halves)]
-
-
-def read_files(folder: Path, sha256: str, size: int) -> Masks:
-    """The user's masks: (M, 1, S, S).
-
-    Raises:
-        UserError: there are none, one is no mask, or they are not those that were meant.
-    """
-    digest = folder_digest(folder)
-    if digest != sha256:
-        raise UserError(f"evaluate.masks.sha256: {folder} has {digest}; put that there if these are the masks you mean")
-    return mask_files(folder, size)
 
 
 def manifest(splits: Mapping[str, Iterable[MaskSet]], seed: int, faces_sha256: str) -> pd.DataFrame:

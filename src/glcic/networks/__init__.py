@@ -1,4 +1,1 @@
-"""The networks: two that complete images, two that judge them, and what they cost.
-
-Nothing is imported here: a stage would depend on every network.
-"""
+"""The networks: generators complete images, discriminators judge them; their weights files, and what they cost."""

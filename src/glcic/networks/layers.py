@@ -56,3 +56,8 @@ def normalise_spectra(network: nn.Module) -> None:
     for layer in list(network.modules()):  # a list, because each parametrisation adds modules
         if isinstance(layer, nn.Conv2d | nn.Linear):
             parametrizations.spectral_norm(layer)
+
+
+def last_layer(network: nn.Module) -> Tensor:
+    """Weight of the last convolution, where gradients of different losses can be compared."""
+    return [module for module in network.modules() if isinstance(module, nn.Conv2d)][-1].weight

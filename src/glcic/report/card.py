@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from glcic.evaluation.definitions import ALL
-from glcic.evaluation.published import MASK_SET, SOURCES
 from glcic.files import atomic
 from glcic.params import Glcic, Input, Params, Reconstruction
 from glcic.report.contents import METHOD, Contents
+from glcic.report.published import MASK_SET, SOURCES
 from glcic.report.templates import template
 from glcic.report.words import comparisons, failures, interval, number, percent
 

@@ -8,17 +8,16 @@ from typing import Any
 import pandas as pd
 
 from glcic.errors import UserError
-from glcic.evaluation.definitions import ALL
-from glcic.evaluation.mask_sets import MASK_SETS
-from glcic.evaluation.published import COLUMNS, MMAGIC, SAME, SOURCES, what_differs
-from glcic.evaluation.slices import POOLED, SLICES
+from glcic.evaluation.definitions import ALL, MASK_SETS
 from glcic.files import atomic
 from glcic.report import pictures, tables
+from glcic.report.alarms import PATIENCE, alarms
 from glcic.report.charts import Chart, Estimate, interval_chart, legend_mark, line_chart
 from glcic.report.contents import METHOD, Contents, Curve, records
+from glcic.report.published import COLUMNS, MMAGIC, SAME, SOURCES, what_differs
+from glcic.report.slices import POOLED, SLICES
 from glcic.report.templates import template
 from glcic.report.words import comparisons, failures, interval, listed, method_title, number, percent
-from glcic.training.alarms import PATIENCE, alarms
 
 LARGEST = 1_000_000  # bytes of the page
 OPEN = 2  # mask sets whose tables are not folded

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from glcic.errors import UserError
-from glcic.evaluation.bootstrap import Bootstrap, differences, intervals
-from glcic.evaluation.slices import shown_methods, slices
 from glcic.files import atomic
+from glcic.report.bootstrap import Bootstrap, differences, intervals
 from glcic.report.contents import DIFFERENCES, INTERVALS, MASKS, METHOD, SCORES, SLICES, read_table
+from glcic.report.slices import shown_methods, slices
 
 
 def write_statistics(folder: Path, bootstrap: Bootstrap) -> None:

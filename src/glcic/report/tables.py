@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from glcic.evaluation.bootstrap import sign
 from glcic.evaluation.definitions import ALL
-from glcic.evaluation.published import COLUMNS, DIGITS, MASK_SET, MMAGIC
+from glcic.report.bootstrap import sign
 from glcic.report.contents import METHOD, Contents, Scored, records
+from glcic.report.published import COLUMNS, DIGITS, MASK_SET, MMAGIC
 from glcic.report.words import change, interval, method_title, number
 
 

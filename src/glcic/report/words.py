@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from glcic.evaluation.bootstrap import in_words, sign
 from glcic.evaluation.definitions import ALL, METHODS
-from glcic.evaluation.slices import POOLED, SLICES
+from glcic.report.bootstrap import in_words, sign
 from glcic.report.contents import METHOD, records
+from glcic.report.slices import POOLED, SLICES
 
 UNDEFINED = "–"
 

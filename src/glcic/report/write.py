@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from glcic.evaluation.bootstrap import Bootstrap
 from glcic.params import Params
+from glcic.report.bootstrap import Bootstrap
 from glcic.report.card import write_card
 from glcic.report.contents import PAGE, SCORES, read_contents
 from glcic.report.page import write_page

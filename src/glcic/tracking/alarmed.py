@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from glcic.report.alarms import alarms
 from glcic.tracking.names import ALARM
-from glcic.training.alarms import alarms
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Row:
     """Where a training stage records itself. This one records nothing: tracking is off, or has failed.
 
-    Every row says on stderr when an alarm begins (see `glcic.training.alarms`).
+    Every row says on stderr when an alarm begins (see `glcic.report.alarms`).
 
     Attributes:
         params: the whole parameter file.
@@ -82,7 +82,7 @@ def open_row(
         stage: the stage that is about to train.
         step: the step it starts at, 0 unless it resumes.
         curve: the points in its checkpoint, each with a `step`; those that the row lacks are uploaded.
-        environment: gives what `glcic.environment.describe` says.
+        environment: gives what `glcic.tracking.environment.describe` says.
         data: what data/faces/summary.json says.
     """
     silent = Row(params, stage, list(curve))

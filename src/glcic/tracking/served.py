@@ -1,7 +1,7 @@
 """The model that MLflow stores and serves: a file of code that MLflow keeps with the weights and runs.
 
 Inputs are two arrays, `image` (N, 3, H, W) and `mask` (N, 1, H, W), uint8 both, the mask 1 in the hole; the answer is
-the completed images, (N, 3, H, W), uint8, the same that `glcic.completion.Completer` gives.
+the completed images, (N, 3, H, W), uint8, the same that `glcic.inference.completer.Completer` gives.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ class Completion(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights that were stored with this file."""
-        from glcic.completion import Completer
+        from glcic.inference.completer import Completer
 
         self._completer = Completer(Path(context.artifacts["weights"]))
 

@@ -1,1 +1,1 @@
-"""Training: one loop for all three phases, and one small file per phase that shows its mathematics."""
+"""Training: one loop for all phases, its checkpoints, losses, optimizers, learning curves and samples."""

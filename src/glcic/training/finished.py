@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from glcic.training.scratch import Scratch, fingerprint
+from glcic.training.checkpoints import Scratch, fingerprint
 
 
 def settle(root: Path, stage: str, models: Path) -> None:

@@ -20,10 +20,10 @@ from tqdm import tqdm
 from glcic.data.batches import Batch, TrainingBatches, loader
 from glcic.errors import UserError
 from glcic.params import Runtime, Training
-from glcic.training.curve import Point
-from glcic.training.optimisation import schedule_factor, set_learning_rate
+from glcic.training.checkpoints import Scratch
+from glcic.training.curves import Point
+from glcic.training.optimizers import schedule_factor, set_learning_rate
 from glcic.training.phase import Phase, total
-from glcic.training.scratch import Scratch
 from glcic.training.stop import Interrupted, StopRequest
 
 

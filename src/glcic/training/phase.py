@@ -14,10 +14,10 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from glcic.data.batches import Batch
-from glcic.inputs import Holed, Preparation
-from glcic.masks import composite
+from glcic.masks.geometry import composite
+from glcic.masks.preparation import Holed, Preparation
 from glcic.params import AdversarialLoss, Input, Optimiser, Reconstruction, Training
-from glcic.training.optimisation import make_optimiser
+from glcic.training.optimizers import make_optimiser
 
 
 @dataclass(frozen=True)

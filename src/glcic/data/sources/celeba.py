@@ -1,0 +1,239 @@
+"""CelebA's official files: from a folder, from mirrors, or from the authors' Google Drive.
+
+Liu, Luo, Wang, Tang: Deep Learning Face Attributes in the Wild, ICCV 2015. For non-commercial research only.
+"""
+
+import logging
+import shutil
+import time
+import urllib.parse
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial as bind
+from pathlib import Path
+
+import gdown
+import requests
+from filelock import FileLock
+from gdown.exceptions import DownloadError
+from tqdm import tqdm
+
+from glcic.data.sources import raw
+from glcic.errors import DiskFull, UserError
+from glcic.files import DISK_FULL, atomic, full_disk_explained
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OfficialFile:
+    name: str  # what the authors call it
+    target: str  # what our layout calls it
+    drive_id: str
+    md5: str
+    optional: bool = False
+
+
+# Names, Google Drive ids and MD5s are those of torchvision 0.29, torchvision/datasets/celeba.py.
+ZIP = OfficialFile(
+    "img_align_celeba.zip", raw.IMAGES, "0B7EVK8r0v71pZjFTYXZWM3FlRnM", "00d2c5bc6d35e252742224ab0c1e8fcb"
+)
+PARTITION = OfficialFile(
+    "list_eval_partition.txt",
+    raw.PARTITION,
+    "0B7EVK8r0v71pY0NSMzRuSXJEVkk",
+    "d32c9cbf5e040fd4025c592c306e6668",
+)
+IDENTITY = OfficialFile(
+    "identity_CelebA.txt",
+    raw.IDENTITY,
+    "1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS",
+    "32bd1bd63d3c78cd57e08160ec5ed1e2",
+    optional=True,
+)
+
+TIMEOUT = 30.0  # seconds without a byte before a connection counts as lost
+PAUSES = (1.0, 3.0, 9.0)  # seconds before each further attempt at a mirror
+CHUNK = 1 << 16  # bytes
+
+# A place puts one official file under the given path, or raises UserError or OSError with the reason why not.
+Place = Callable[[OfficialFile, Path], None]
+
+
+def fetch_celeba(
+    folder: Path,
+    *,
+    local: Path | None,
+    mirrors: Sequence[str],
+    zip_md5: str | None,
+    partial: bool,
+    cache: Path,
+    use_drive: bool = True,
+) -> None:
+    """Put CelebA's zip, partition and, where it is to be had, identity file into the existing `folder`.
+
+    Each file comes from the first place that has it with the right MD5: the folder `local`, the base URLs
+    `mirrors` in order (http, https or file), Google Drive. Unfinished downloads stay in the folder `cache`,
+    and the next call continues them.
+
+    With `partial` the zip is one with fewer images, known by its MD5 `zip_md5`; otherwise the official one.
+
+    Raises UserError if the zip or the partition is nowhere to be had, or the disk is full.
+    """
+    if partial and zip_md5 is None:
+        raise UserError("download.celeba.partial is true: set download.celeba.zip_md5 to the MD5 of the partial zip")
+    images = replace(ZIP, md5=zip_md5) if partial and zip_md5 else ZIP
+
+    for file in (images, PARTITION, IDENTITY):
+        places = [bind(_from_folder, local)] if local else []
+        places += [bind(_from_mirror, base, cache) for base in mirrors]
+        # Drive has only the whole set; and whoever has a part of it has all its files from one place.
+        if use_drive and not partial:
+            places += [bind(_from_drive, cache)]
+        with full_disk_explained(folder, cache):
+            _obtain(file, folder / file.target, places)
+
+
+def _obtain(file: OfficialFile, target: Path, places: Sequence[Place]) -> None:
+    """Take `file` from the first place that gives it; tell what all of them said where none does."""
+    refusals = []
+    for place in places:
+        try:
+            return place(file, target)
+        except DiskFull:
+            raise
+        except (UserError, OSError) as error:  # requests' errors are OSErrors too
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
+                raise
+            refusals.append(" ".join(str(error).split()))
+    said = "; ".join(refusals) or "no folder and no mirror is named"
+    if file.optional:
+        log.warning("%s, which is optional, is missing: %s", file.name, said)
+        return
+    raise UserError(
+        f"{file.name} of CelebA is not to be had ({said}). Put {ZIP.name} and {PARTITION.name} into a folder "
+        "and name it by GLCIC_CELEBA=/path/to/folder or runtime.celeba, then run dvc repro again"
+    )
+
+
+def _from_folder(source: Path, file: OfficialFile, target: Path) -> None:
+    """Copy from a folder. (DVC makes its outputs read-only: through a link, the user's own file as well.)"""
+    path = source / file.name
+    if not path.is_file():
+        raise UserError(f"{path} does not exist")
+    _check(path, file, origin=str(path))
+    with atomic(target) as temporary:
+        shutil.copyfile(path, temporary)
+
+
+def _from_mirror(base: str, cache: Path, file: OfficialFile, target: Path) -> None:
+    """Download from a mirror, continuing what an earlier call left in the cache."""
+    address = urllib.parse.urlsplit(base)
+    if address.scheme == "file":
+        return _from_folder(Path(urllib.request.url2pathname(address.path)), file, target)
+    url = f"{base.rstrip('/')}/{file.name}"
+    with _locked(cache / f"{file.name}.part") as part:
+        continued = part.exists()
+        _download(url, part)
+        if continued and raw.md5_of(part) != file.md5:
+            part.unlink()  # its beginning may be another mirror's, or broken: this one deserves a fresh start
+            _download(url, part)
+        _check_or_remove(part, file, origin=url)
+        _move(part, target)
+
+
+def _from_drive(cache: Path, file: OfficialFile, target: Path) -> None:
+    """Download from the authors' Google Drive, which often refuses because its quota is used up."""
+    with _locked(cache / "drive" / file.name) as path:
+        try:
+            gdown.download(id=file.drive_id, output=str(path), resume=True, timeout=TIMEOUT)
+        except (DownloadError, requests.RequestException) as error:
+            raise UserError(f"Google Drive: {error}") from error
+        _check_or_remove(path, file, origin="Google Drive's file")
+        _move(path, target)
+
+
+def _download(url: str, part: Path) -> None:
+    """Fetch a URL into `part`, continuing what is there, with a few attempts where the failure may pass."""
+    for pause in (*PAUSES, None):
+        try:
+            return _continue(url, part)
+        except requests.RequestException as error:
+            if pause is None or not _may_pass(error):
+                raise UserError(f"{url}: {_reason(error)}") from error
+            time.sleep(pause)
+
+
+def _continue(url: str, part: Path) -> None:
+    """One HTTP request for the bytes that `part` lacks."""
+    have = part.stat().st_size if part.exists() else 0
+    # Compressed transfer would make the offsets of a range mean something else than bytes of the file.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        if have and response.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # nothing follows what is here: it is complete, or its MD5 will tell
+        response.raise_for_status()
+        if response.status_code != requests.codes.partial_content:
+            have = 0  # a server without ranges sends the whole file again
+        total = have + int(response.headers.get("Content-Length", 0))
+        bar = tqdm(desc=part.stem, initial=have, total=total or None, unit="B", unit_scale=True, disable=None)
+        with part.open("ab" if have else "wb") as out, bar:
+            for chunk in response.iter_content(CHUNK):
+                out.write(chunk)
+                bar.update(len(chunk))
+
+
+def _may_pass(error: requests.RequestException) -> bool:
+    """Whether asking again may help: a lost connection or an overloaded server, not a missing file."""
+    if error.response is not None:
+        return error.response.status_code in {408, 429} or error.response.status_code >= 500
+    passing = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+    return isinstance(error, passing)
+
+
+def _reason(error: requests.RequestException) -> str:
+    response = error.response
+    return str(error) if response is None else f"HTTP {response.status_code} {response.reason}"
+
+
+def _check(path: Path, file: OfficialFile, origin: str) -> None:
+    """Raise UserError unless `path` has the MD5 of `file` and, for the zip, can be read."""
+    found = raw.md5_of(path)
+    if found == file.md5:
+        if file.target == raw.IMAGES:
+            raw.members(path)
+        return
+    remedy = "delete or replace that file"
+    if file.target == raw.IMAGES and zipfile.is_zipfile(path):
+        remedy += (
+            ", or, if it is meant to hold fewer images, set download.celeba.partial: true and "
+            f"download.celeba.zip_md5: {found}"
+        )
+    elif file.target == raw.IMAGES:
+        remedy = f"it is no whole zip: {remedy}"
+    raise UserError(f"{origin} has the MD5 {found}, expected {file.md5}: {remedy}")
+
+
+def _check_or_remove(download: Path, file: OfficialFile, origin: str) -> None:
+    """`_check` a finished download; a wrong one is removed, since the next call could only continue it."""
+    try:
+        _check(download, file, origin)
+    except UserError:
+        download.unlink()
+        raise
+
+
+def _move(download: Path, target: Path) -> None:
+    with atomic(target) as temporary:
+        shutil.move(download, temporary)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[Path]:
+    """Keep a second process from writing to the same download; it waits, then finds what is left to do."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        yield path

@@ -1,0 +1,1 @@
+"""What works above the stages, with DVC and git: presets, comparisons, seeds, verification, other systems' scores."""

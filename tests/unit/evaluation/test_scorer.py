@@ -1,0 +1,238 @@
+"""Methods whose scores are known beforehand score as they must, whoever computes them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from glcic.data.faces import Faces
+from glcic.errors import UserError
+from glcic.evaluation.definitions import METRICS
+from glcic.evaluation.exchange import check_manifest, completions, export
+from glcic.evaluation.gallery import chosen
+from glcic.evaluation.mask_sets import MaskSet, draw, manifest
+from glcic.evaluation.scorer import Evaluation, Images, Methods
+from glcic.evaluation.tables import Scores, headline, means, read_methods, write_methods
+from glcic.inference.classical import mean_fill
+from glcic.report.bootstrap import Bootstrap, intervals
+from pipeline.export import _export
+from pipeline.score import _score
+from support.project import Project
+
+
+@pytest.fixture
+def faces(cropped: Project) -> Faces:
+    return Faces(cropped.folder / "data" / "faces", "test")
+
+
+def score(faces: Faces, holes: MaskSet, methods: Methods, batch: int = 3) -> pd.DataFrame:
+    with Evaluation(methods, batch=batch, processes=1) as evaluation:
+        return evaluation.scores(faces, holes)[0]
+
+
+def ground_truth(images: Images, masks: Images) -> Images:
+    return images
+
+
+def shifted(images: Images, masks: Images) -> Images:
+    return np.where(masks == 1, np.roll(images, 2, axis=3), images)
+
+
+def noisy(images: Images, masks: Images) -> Images:
+    """Off by 8 of 255, up or down."""
+    off = np.random.default_rng(0).choice([-8, 8], size=images.shape)
+    return np.where(masks == 1, np.clip(images + off, 0, 255), images).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["center", "box", "strokes_1_10", "half"])
+def test_the_ground_truth_has_no_error_and_an_undefined_psnr(faces: Faces, name: str) -> None:
+    table = score(faces, draw(name, 0, len(faces), faces.size), Methods({"truth": ground_truth}))
+    assert means(table)[name]["truth"] == {
+        "l1_hole": 0,
+        "l1": 0,
+        "psnr": None,
+        "psnr_hole": None,
+        "ssim": 1,
+        "ssim_hole": 1,
+    }
+    found = intervals(table, Bootstrap(50, 0.95, 0)).set_index("metric")
+    for metric in METRICS:
+        undefined = len(faces) if metric.startswith("psnr") else 0
+        assert found.loc[metric, "undefined"] == undefined
+        assert found.loc[metric, "images"] == len(faces) - undefined
+
+
+def test_a_model_that_returns_its_mean_filled_input_scores_as_mean_fill(faces: Faces) -> None:
+    def idle(images: Images, masks: Images) -> Images:
+        """What a network would return that copies its input, whose hole is filled."""
+        return mean_fill(images, masks, faces.mean_pixel)
+
+    methods = Methods({"completion": idle}, of_blocks={"mean_fill": idle})
+    for name in ("center", "box"):
+        table = score(faces, draw(name, 0, len(faces), faces.size), methods)
+        by_method = means(table)[name]
+        assert by_method["completion"] == by_method["mean_fill"]
+        assert by_method["completion"]["l1_hole"] not in (0, None)
+        hole = table[table["method"] == "mean_fill"]
+        assert (hole["l1_hole"] * hole["ratio"]).tolist() == pytest.approx(hole["l1"].tolist())
+
+
+def test_a_completion_shifted_by_two_pixels_scores_worse(faces: Faces) -> None:
+    holes = draw("center", 0, len(faces), faces.size)
+    table = score(faces, holes, Methods({"noisy": noisy, "shifted": lambda i, m: shifted(noisy(i, m), m)}))
+    by_method = means(table)["center"]
+    for metric, about in METRICS.items():
+        better, worse = by_method["noisy"][metric], by_method["shifted"][metric]
+        assert better is not None
+        assert worse is not None
+        assert (better > worse) == about.higher, metric
+
+
+def test_refined_and_given_methods_stand_in_the_order_of_the_tables(faces: Faces) -> None:
+    holes = draw("center", 0, len(faces), faces.size)
+    methods = Methods(
+        {"telea": ground_truth, "completion": noisy},
+        refinements={"blended": ("completion", lambda completed, images, masks: images)},
+        of_blocks={"nearest": ground_truth},
+    )
+    given = {"theirs": noisy(faces.read(np.arange(len(faces))), holes.masks)}
+    with Evaluation(methods, batch=len(faces), processes=1) as evaluation:
+        table = evaluation.scores(faces, holes, given=given)[0]
+        alone = evaluation.scores(faces, holes, alone="completion")[0]
+    assert list(means(table)["center"]) == ["completion", "blended", "telea", "nearest", "theirs"]
+    assert means(table)["center"]["blended"]["l1"] == 0
+    assert means(table)["center"]["theirs"] == means(table)["center"]["completion"]
+    assert means(alone)["center"] == {"completion": means(table)["center"]["completion"]}
+
+
+def test_scores_say_which_image_and_which_hole(faces: Faces) -> None:
+    holes = draw("box", 0, len(faces), faces.size)
+    table = score(faces, holes, Methods({"a": noisy, "b": ground_truth}))
+    assert len(table) == 2 * len(faces)
+    own = table[table["method"] == "a"]
+    assert own["file"].tolist() == faces.index["file"].tolist()
+    assert own[["top", "left", "height", "width"]].to_numpy().tolist() == holes.boxes.tolist()
+    truth = faces.read(np.arange(len(faces)))
+    assert own["brightness"].to_numpy() == pytest.approx(truth.mean(axis=(1, 2, 3)) / 255)
+
+
+def test_the_number_of_processes_changes_no_byte(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "copy")
+    written = ("reports/*.csv", "reports/*.json", "reports/masks.npz", "reports/gallery/*", "reports/figures/*")
+    before = project.bytes_of(*written)
+    project.set({"runtime": {"threads": 2}})
+    (project.folder / "reports/scores.csv").unlink()  # a link into DVC's cache, or read-only
+    project.stage("evaluate")
+    assert project.bytes_of(*written) == before
+
+
+def test_no_table_has_nan_or_infinity(finished: Project) -> None:
+    for path in [*finished.folder.glob("reports/*.csv"), *finished.folder.glob("reports/*.json")]:
+        words = path.read_text().lower().replace(",", " ").replace(":", " ").split()
+        assert not {"nan", "inf", "-inf", "infinity", "-infinity"} & set(words), path
+
+
+def test_means_are_over_finite_scores() -> None:
+    table = pd.DataFrame(
+        {"mask_set": "center", "method": "m", "l1_hole": [1, 3], "l1": [1, 3], "psnr": [20, np.inf], "ssim": [0.5, 1]}
+    )
+    assert means(table) == {"center": {"m": {"l1_hole": 2, "l1": 2, "psnr": 20, "ssim": 0.75}}}
+
+
+def test_tables_of_methods_and_headline() -> None:
+    perfect: Scores = {**dict.fromkeys(METRICS, 0.0), "psnr": None, "ssim": 1.0}
+    fair: Scores = {**perfect, "psnr": 24.5}
+    methods: dict[str, dict[str, Scores]] = {
+        "center": {"completion": {**fair, "lpips": 0.1}, "telea": {**perfect, "lpips": None}}
+    }
+    assert write_methods(methods).splitlines() == [
+        "mask_set,method,l1_hole,l1,psnr,psnr_hole,ssim,ssim_hole,lpips",
+        "center,completion,0.0,0.0,24.5,0.0,1.0,0.0,0.1",
+        "center,telea,0.0,0.0,,0.0,1.0,0.0,",
+    ]
+    assert read_methods(write_methods(methods)) == methods
+    assert headline({"box": {"completion": perfect}}, methods) == {"val": {"box": perfect}, "test": {"center": fair}}
+    with pytest.raises(KeyError):
+        read_methods("mask_set,method,beauty\ncenter,completion,1\n")
+
+
+def test_gallery_shows_best_median_and_worst() -> None:
+    errors = [5.0, 1.0, 9.0, 3.0, 7.0, 2.0, 8.0]
+    scores = pd.DataFrame({"row": range(10, 17), "file": list("abcdefg"), "l1_hole": errors, "psnr": 0.0})
+    assert chosen(scores, 1)["l1_hole"].tolist() == [1, 5, 9]
+    assert chosen(scores, 2)["rank"].tolist() == ["best", "best", "median", "median", "worst", "worst"]
+    assert chosen(scores, 2)["item"].tolist() == [1, 5, 3, 0, 6, 2]
+    assert chosen(scores, 2)["row"].tolist() == [11, 15, 13, 10, 16, 12]
+    assert chosen(scores, 9)["l1_hole"].tolist() == [1, 2, 3, 5, 8, 9]  # no image twice
+    assert chosen(scores[:2], 1).empty
+
+
+def test_export_shows_no_pixel_of_the_hole_and_completions_come_back(faces: Faces, tmp_path: Path) -> None:
+    holes = draw("box", 0, len(faces), faces.size)
+    export(tmp_path / "given", faces, holes)
+    truth = faces.read(np.arange(len(faces)))
+    for item, mask in enumerate(holes.masks):
+        shown = np.asarray(Image.open(tmp_path / "given" / "box" / "input" / f"{item:06d}.png")).transpose(2, 0, 1)
+        hole = np.asarray(Image.open(tmp_path / "given" / "box" / "mask" / f"{item:06d}.png"))
+        assert np.array_equal(hole, mask[0] * 255)
+        assert (shown[:, mask[0] == 1] == 255).all()
+        assert np.array_equal(shown[:, mask[0] == 0], truth[item][:, mask[0] == 0])
+    (tmp_path / "back" / "box").mkdir(parents=True)
+    for item, image in enumerate(np.clip(truth.astype(int) + 3, 0, 255).astype(np.uint8)):  # changed outside, too
+        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "back" / "box" / f"{item:06d}.png")
+    completed = completions(tmp_path / "back", faces, holes)
+    outside = np.broadcast_to(holes.masks == 0, truth.shape)
+    assert np.array_equal(completed[outside], truth[outside])
+    assert np.array_equal(completed[~outside], np.clip(truth.astype(int) + 3, 0, 255)[~outside])
+
+
+def test_bad_completions_are_named(faces: Faces, tmp_path: Path) -> None:
+    holes = draw("center", 0, len(faces), faces.size)
+    folder = tmp_path / "center"
+    folder.mkdir()
+    with pytest.raises(UserError, match=r"000000\.png: no such file; there must be one for each of the 4"):
+        completions(tmp_path, faces, holes)
+    Image.new("RGB", (5, 4)).save(folder / "000000.png")
+    with pytest.raises(UserError, match="5×4 pixels, but the images are 16×16"):
+        completions(tmp_path, faces, holes)
+    (folder / "000000.png").write_text("no image")
+    with pytest.raises(UserError, match="not an image"):
+        completions(tmp_path, faces, holes)
+    ours = manifest({"test": [holes]}, 0, "faces")
+    with pytest.raises(UserError, match=r"manifest\.csv: no such file; copy the one"):
+        check_manifest(tmp_path, ours)
+    ours.to_csv(tmp_path / "manifest.csv", index=False)
+    check_manifest(tmp_path, ours)
+    for text in ("", "split,mask_set\ntest,center\n", "a,b\n1,2\n"):
+        (tmp_path / "manifest.csv").write_text(text)
+        with pytest.raises(UserError, match="not the manifest that was exported"):
+            check_manifest(tmp_path, ours)
+    ours.assign(sha256="others").to_csv(tmp_path / "manifest.csv", index=False)
+    with pytest.raises(UserError, match="other holes of mask set center"):
+        check_manifest(tmp_path, ours)
+
+
+def test_another_system_enters_the_table(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = finished.copy(tmp_path / "copy")
+    assert "wrote 4 images for each of center, box" in project.run("glcic", "export", "given")
+    for mask_set in ("center", "box"):  # the system returns its input: a white hole
+        (project.folder / "given" / mask_set / "input").rename(project.folder / "given" / f"{mask_set}-input")
+        for path in (project.folder / "given" / f"{mask_set}-input").iterdir():
+            path.rename(project.folder / "given" / mask_set / path.name)
+    printed = project.run("glcic", "score", "given", "white")
+    assert "| white |" in printed
+    assert "nan" not in printed
+    for digest in pd.read_csv(project.folder / "given/manifest.csv")["sha256"]:
+        assert f"SHA-256 of the holes: {digest}" in printed
+    assert "PSNR: mean fill beats white" in printed
+    table = read_methods((project.folder / "given/methods.csv").read_text())
+    reported = read_methods((project.folder / "reports/methods.csv").read_text())
+    assert list(table["box"]) == [*reported["box"], "white"]
+    assert {method: table["box"][method] for method in reported["box"]} == reported["box"]
+    monkeypatch.chdir(project.folder)
+    with pytest.raises(UserError, match="given exists"):
+        _export(Path("given"))
+    with pytest.raises(UserError, match="choose another name"):
+        _score(Path("given"), "telea")

@@ -1,0 +1,64 @@
+"""The trained network completes the hole alone, at any size; weights files are byte-stable and bad ones named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from glcic.errors import UserError
+from glcic.inference.completer import Completer
+from glcic.masks.geometry import box_masks
+from glcic.networks.generators.glcic import CompletionNetwork
+from glcic.networks.weights import load_weights, save_weights
+from support.project import ABOUT
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "weights.safetensors"
+    about = {**ABOUT, "mean_pixel": [0.1, 0.5, 0.9]}
+    save_weights(path, CompletionNetwork(0.0625).state_dict(), about)
+    return path
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 22)])
+def test_completer_changes_the_hole_only_at_any_size(weights: Path, height: int, width: int) -> None:
+    images = noise(3, 3, height, width)
+    masks = np.zeros((3, 1, height, width), dtype=np.uint8)
+    masks[:, :, 3:9, 4:12] = 1
+    completed = Completer(weights)(images, masks, batch=2)
+    hole = np.broadcast_to(masks == 1, images.shape)
+    assert np.array_equal(completed[~hole], images[~hole])
+    assert not np.array_equal(completed[hole], images[hole])
+
+
+def test_a_completion_depends_on_nothing_but_its_image_and_mask(weights: Path) -> None:
+    images, masks = noise(5, 3, 16, 16), box_masks(np.tile([[3, 4, 8, 7]], (5, 1)), 16)
+    completer = Completer(weights)
+    together = completer(images, masks, batch=4)
+    assert np.array_equal(together[4:], completer(images[4:], masks[4:], batch=4))
+    hidden = np.where(masks == 1, np.uint8(0), images)  # what is under the hole must not matter
+    assert np.array_equal(together, completer(hidden, masks, batch=4))
+
+
+def test_weights_are_byte_stable_and_know_what_they_are(weights: Path, tmp_path: Path) -> None:
+    state, about = load_weights(weights)
+    save_weights(tmp_path / "again", dict(reversed(state.items())), dict(reversed(about.items())))
+    assert (tmp_path / "again").read_bytes() == weights.read_bytes()
+
+
+def test_bad_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        Completer(tmp_path / "missing")
+    (tmp_path / "text").write_text("no weights")
+    with pytest.raises(UserError, match="not a weights file"):
+        Completer(tmp_path / "text")
+    save_weights(tmp_path / "other", {"a": torch.zeros(1)}, {"mean_pixel": [0, 0, 0]})
+    with pytest.raises(UserError, match="not the weights of a completion network"):
+        Completer(tmp_path / "other")

@@ -1,0 +1,182 @@
+"""Training holes keep to their bounds, reach them, and depend on the random numbers alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from glcic.errors import UserError
+from glcic.masks.files import folder_digest, mask_files
+from glcic.masks.geometry import bounding_boxes, box_masks, random_boxes
+from glcic.masks.sampling import box_hole_masks, center_masks, file_masks, stroke_masks
+
+
+def parts(mask: np.ndarray) -> int:
+    """How many connected pieces a mask (1, S, S) has; pixels that touch at a corner are connected."""
+    return int(ndimage.label(mask[0], np.ones((3, 3)))[1])
+
+
+def test_center_is_the_middle_square() -> None:
+    expected = np.zeros((2, 1, 9, 9))
+    expected[:, :, 2:6, 2:6] = 1
+    masks = center_masks(2, 9, 4)
+    assert masks.dtype == np.uint8
+    assert np.array_equal(masks, expected)
+
+
+def test_one_box_is_a_random_box_and_uses_no_other_randomness() -> None:
+    ours, theirs = np.random.default_rng(5), np.random.default_rng(5)
+    masks = box_hole_masks(ours, 50, 32, (3, 9), 2, (1, 1))
+    assert np.array_equal(masks, box_masks(random_boxes(theirs, 50, 32, (3, 9), 2), 32))
+    assert ours.bit_generator.state == theirs.bit_generator.state
+
+
+def test_several_boxes_keep_to_their_number_and_border() -> None:
+    masks = box_hole_masks(np.random.default_rng(0), 400, 64, (3, 6), 5, (2, 4))
+    assert masks.shape == (400, 1, 64, 64)
+    assert masks.dtype == np.uint8
+    counts = [parts(mask) for mask in masks]
+    assert max(counts) == 4
+    assert min(counts) <= 2
+    areas = masks.sum(axis=(1, 2, 3))
+    assert areas.min() >= 3 * 3
+    assert areas.max() <= 4 * 6 * 6
+    boxes = bounding_boxes(masks)
+    assert boxes[:, :2].min() == 5
+    assert (boxes[:, :2] + boxes[:, 2:]).max() == 64 - 5
+
+
+def test_every_number_of_boxes_is_equally_likely() -> None:
+    masks = box_hole_masks(np.random.default_rng(0), 3000, 64, (1, 1), 0, (1, 3))
+    counts = np.bincount(masks.sum(axis=(1, 2, 3)), minlength=4)  # single pixels hardly ever coincide
+    assert counts[0] == 0
+    assert np.abs(counts[1:] / 3000 - 1 / 3).max() < 0.04
+
+
+@pytest.mark.parametrize("size", [8, 33, 64])
+@pytest.mark.parametrize("ratio", [(0.05, 0.12), (0.1, 0.5), (0.8, 0.95)])
+def test_strokes_cover_their_share(size: int, ratio: tuple[float, float]) -> None:
+    masks = stroke_masks(np.random.default_rng(0), 150, size, ratio)
+    assert masks.shape == (150, 1, size, size)
+    assert masks.dtype == np.uint8
+    assert set(np.unique(masks)) == {0, 1}
+    share = masks.mean(axis=(1, 2, 3))
+    slack = (ratio[1] - ratio[0]) / 20 + 1 / size**2
+    assert ratio[0] <= share.min() < ratio[0] + slack
+    assert ratio[1] - slack < share.max() <= ratio[1]
+
+
+def test_strokes_between_two_whole_pixels_have_the_lower_number() -> None:
+    assert (stroke_masks(np.random.default_rng(0), 10, 10, (0.305, 0.309)).sum(axis=(1, 2, 3)) == 30).all()
+    assert (stroke_masks(np.random.default_rng(0), 10, 10, (0.001, 0.002)).sum(axis=(1, 2, 3)) == 1).all()
+
+
+def test_strokes_are_thick_and_few() -> None:
+    """No scattered pixels: a stroke's pixels belong together, and nearly all lie in a 3×3 square of the hole."""
+    masks = stroke_masks(np.random.default_rng(0), 100, 64, (0.1, 0.3))
+    assert max(parts(mask) for mask in masks) <= 12
+    opened = ndimage.binary_opening(masks, np.ones((1, 1, 3, 3)))
+    assert opened.sum() > 0.97 * masks.sum()
+
+
+def test_strokes_go_everywhere() -> None:
+    often = stroke_masks(np.random.default_rng(0), 400, 16, (0.2, 0.4)).mean(axis=0)
+    assert often.min() > 0.1
+
+
+def test_holes_depend_on_the_random_numbers_alone() -> None:
+    def draw(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        return np.concatenate([stroke_masks(rng, 5, 32, (0.1, 0.3)), box_hole_masks(rng, 5, 32, (3, 9), 0, (1, 4))])
+
+    assert np.array_equal(draw(1), draw(1))
+    assert not np.array_equal(draw(1), draw(2))
+
+
+def save(path: Path, mask: np.ndarray) -> None:
+    Image.fromarray((mask * 255).astype(np.uint8)).save(path)
+
+
+def two_masks(folder: Path) -> np.ndarray:
+    """Write b.png and a.PNG, and a file that is no mask; the masks in the order of their names."""
+    masks = np.zeros((2, 1, 8, 8), np.uint8)
+    masks[0, 0, 1:4, 2:6] = 1
+    masks[1, 0, 5, :] = 1
+    save(folder / "b.png", masks[1, 0])
+    save(folder / "a.PNG", masks[0, 0])
+    (folder / "README.md").write_text("whose masks these are")
+    return masks
+
+
+def test_mask_files_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+    masks = two_masks(tmp_path)
+    found = mask_files(tmp_path, 8)
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, masks)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "jpeg", "webp"])
+def test_other_formats_and_sizes(tmp_path: Path, suffix: str) -> None:
+    half = np.zeros((32, 32))
+    half[:16] = 1
+    save(tmp_path / f"half.{suffix}", half)
+    assert np.array_equal(mask_files(tmp_path, 8)[0, 0], half[::4, ::4])
+
+
+def test_grey_from_128_on_is_hole(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[127, 128], [0, 255]], np.uint8)).save(tmp_path / "grey.png")
+    assert mask_files(tmp_path, 2)[0, 0].tolist() == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("mask", "complaint"),
+    [
+        (np.zeros((8, 8)), "nothing is white .* paint the hole white"),
+        (np.ones((8, 8)), "everything is white .* leave some black"),
+        (np.eye(8)[:6], "8×6 pixels; make it square"),
+    ],
+)
+def test_bad_masks_are_named(tmp_path: Path, mask: np.ndarray, complaint: str) -> None:
+    two_masks(tmp_path)
+    save(tmp_path / "bad.png", mask)
+    with pytest.raises(UserError, match=rf"bad\.png: {complaint}"):
+        mask_files(tmp_path, 8)
+
+
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_unreadable_masks_are_named(tmp_path: Path, share: float) -> None:
+    two_masks(tmp_path)
+    whole = (tmp_path / "b.png").read_bytes()
+    (tmp_path / "bad.png").write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(UserError, match=r"bad\.png: not an image .* remove it"):
+        mask_files(tmp_path, 8)
+
+
+def test_a_folder_without_masks_is_named(tmp_path: Path) -> None:
+    for folder, complaint in ((tmp_path, "no masks; put"), (tmp_path / "none", "no such folder; name")):
+        with pytest.raises(UserError, match=complaint):
+            mask_files(folder, 8)
+        with pytest.raises(UserError, match=complaint):
+            folder_digest(folder)
+
+
+def test_digest_changes_with_names_and_contents_of_masks_only(tmp_path: Path) -> None:
+    masks = two_masks(tmp_path)
+    digest = folder_digest(tmp_path)
+    assert len(digest) == 64
+    (tmp_path / "README.md").unlink()
+    assert folder_digest(tmp_path) == digest
+    save(tmp_path / "b.png", 1 - masks[1, 0])
+    changed = folder_digest(tmp_path)
+    (tmp_path / "b.png").rename(tmp_path / "c.png")
+    renamed = folder_digest(tmp_path)
+    assert len({digest, changed, renamed}) == 3
+
+
+def test_file_masks_picks_all_of_them() -> None:
+    masks = np.eye(5, dtype=np.uint8).reshape(5, 1, 5, 1)
+    picked = file_masks(np.random.default_rng(0), 1000, masks)
+    assert picked.shape == (1000, 1, 5, 1)
+    assert picked.sum(axis=0).min() > 150

@@ -1,0 +1,75 @@
+"""The trained network in MLflow: logged, registered, chosen, and the same as the library's."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glcic import tracking
+from glcic.errors import UserError
+from glcic.inference.completer import Completer
+from glcic.tracking.model import REGISTERED
+from support.store import PARAMS, SUMMARY, client_of, finished, rows
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("a project")
+
+
+def test_versions_are_registered_once_and_the_best_is_champion(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="make repro"):
+        tracking.choose_champion(root, PARAMS, SUMMARY)
+
+    def params(seed: int) -> dict[str, Any]:
+        return copy.deepcopy(PARAMS) | {"seed": seed}
+
+    first = finished(tmp_path / "1", 1, 24.0)
+    for _ in range(2):
+        tracking.complete_row(root, params(1), first)
+    tracking.complete_row(root, params(2), finished(tmp_path / "2", 2, 25.0))
+    tracking.complete_row(root, params(3), finished(tmp_path / "3", 3, 26.0, data=8 * "76543210"))
+    captured = capfd.readouterr()
+    assert captured.err == "", "MLflow chatters, or warned"
+    assert list(tmp_path.glob("ml*")) == [], "MLflow wrote into the working directory"
+
+    # Where the project lies stands in no model, though MLflow's own store must know where its files are.
+    for description in root.glob("mlartifacts/models/*/artifacts/MLmodel"):
+        lines = [line for line in description.read_text().splitlines() if not line.startswith("artifact_path")]
+        assert str(tmp_path) not in "\n".join(lines)
+        assert str(Path(tracking.__file__).parent) not in "\n".join(lines)
+    client = client_of(root)
+    for logged in client.search_logged_models([rows(root, params(1))[0].info.experiment_id]):
+        assert not any(str(folder) in str(logged.tags) for folder in (tmp_path, Path.cwd(), Path.home()))
+    versions = {version.version: version for version in client.search_model_versions(f"name = '{REGISTERED}'")}
+    assert len(versions) == 3
+    assert versions[1].tags["val/center/psnr"] == "24"
+    assert versions[1].run_id == rows(root, params(1))[0].info.run_id
+
+    candidates = tracking.choose_champion(root, PARAMS, SUMMARY)
+    assert [(candidate.version, candidate.psnr) for candidate in candidates] == [("2", 25.0), ("1", 24.0)]
+    assert client.get_model_version_by_alias(REGISTERED, "champion").version == 2
+    assert first.metrics is not None
+    first.metrics.write_text(first.metrics.read_text().replace("24.0", "25.5"))  # the evaluation was repeated
+    tracking.complete_row(root, params(1), first)
+    assert tracking.choose_champion(root, PARAMS, SUMMARY)[0].version == "1"
+
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", client.tracking_uri)
+    mlflow.set_tracking_uri(client.tracking_uri)
+    model = mlflow.pyfunc.load_model(f"models:/{REGISTERED}@champion")
+    rng = np.random.default_rng(0)
+    for n, height, width in [(1, 16, 16), (3, 17, 22)]:
+        image = rng.integers(0, 256, (n, 3, height, width), dtype=np.uint8)
+        mask = np.zeros((n, 1, height, width), dtype=np.uint8)
+        mask[:, :, 3:9, 4:12] = 1
+        assert first.weights is not None
+        expected = Completer(first.weights)(image, mask)
+        assert np.array_equal(model.predict({"image": image, "mask": mask}), expected)

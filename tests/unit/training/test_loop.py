@@ -1,0 +1,400 @@
+"""The loop: resuming and going on are bit-identical, stopping is clean, schedules and estimates do what they say."""
+
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from glcic.data.batches import TrainingBatches, validation_batches
+from glcic.data.faces import Faces
+from glcic.errors import UserError
+from glcic.networks.discriminators.context import ContextDiscriminator
+from glcic.networks.generators.glcic import CompletionNetwork
+from glcic.params import Adadelta, Params, TrainJoint
+from glcic.phases.train_joint import TrainJointPhase
+from glcic.training import loop
+from glcic.training.checkpoints import Scratch, extendable, fingerprint, stage_fingerprint
+from glcic.training.curves import Point
+from glcic.training.finished import settle
+from glcic.training.loop import Observer, Progress, train
+from glcic.training.optimizers import make_optimiser, schedule_factor, set_learning_rate
+from glcic.training.stop import Interrupted
+from support.project import TINY, Project, default_tree, merge
+
+
+def params(**joint: Any) -> Params:
+    return Params.model_validate(merge(merge(default_tree(), TINY), {"train_joint": joint}))
+
+
+PARAMS = params()
+# Everything that a step carries to the next one, beside networks and optimisers. In its first six steps the tiny
+# discriminator is right less often than by chance, so a threshold must lie lower than users may set it.
+STATEFUL = {"ema": 0.5, "skip_above": 0.4925, "clip": 0.1, "accumulate": 2}
+
+
+class Silent(Observer):
+    """An observer that can raise a signal after a given validation."""
+
+    def __init__(self, kill_at: int = 0) -> None:
+        self.kill_at = kill_at
+        self.started_at = -1
+        self.was_interrupted = False
+
+    def start(self, step: int, curve: Sequence[Point]) -> None:
+        self.started_at = step
+
+    def validated(self, step: int, curve: Sequence[Point], rate: float) -> None:
+        if step == self.kill_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def interrupted(self) -> None:
+        self.was_interrupted = True
+
+
+def run(
+    cropped: Project, scratch: Scratch, observer: Silent, section: TrainJoint = PARAMS.train_joint
+) -> tuple[TrainJointPhase, Progress]:
+    """Train the joint phase, the one with most state; for 6 steps unless told otherwise."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    C, D = CompletionNetwork(0.0625), ContextDiscriminator(16, 8, 3, 2, 0.0625)
+    phase = TrainJointPhase(fabric, C, D, section, PARAMS.adversarial, PARAMS.input, [0.5] * 3)
+    folder = cropped.folder / "data" / "faces"
+    batches = TrainingBatches(
+        Faces(folder, "train"),
+        seed=0,
+        stage="train_joint",
+        batch=section.batch,
+        holes=PARAMS.holes,
+        augmentation=PARAMS.augmentation,
+        local_window=8,
+    )
+    fixed = validation_batches(Faces(folder, "val"), seed=0, images=4, batch=4, holes=PARAMS.holes, local_window=8)
+    return phase, train(
+        phase, batches, fixed, section, scratch, observer, workers=0, parent=os.getppid(), score="val_psnr"
+    )
+
+
+def weights(phase: TrainJointPhase) -> dict[str, Tensor]:
+    """Networks, moving averages and memory of a phase."""
+    modules = {**phase.networks, **{f"average of {name}": average for name, average in phase.averages.items()}}
+    tensors = {f"{n}.{k}": v.clone() for n, module in modules.items() for k, v in module.state_dict().items()}
+    return tensors | phase.memory
+
+
+@pytest.mark.parametrize(("kill_at", "changes"), [(2, {}), (4, {}), (2, STATEFUL), (4, STATEFUL)])
+def test_resuming_is_bit_identical(cropped: Project, tmp_path: Path, kill_at: int, changes: dict[str, Any]) -> None:
+    """Also of what a moving average, skipped steps and batches in parts carry from step to step."""
+    section = PARAMS.train_joint.model_copy(update=changes)
+    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Silent(), section)
+    expected = weights(phase)
+    if changes:
+        assert len(set(phase.memory["accuracies"].tolist())) > 1  # there is something to lose
+        assert 0 < sum(point["skipped"] for point in whole.curve) < len(whole.curve)
+
+    scratch, observer = Scratch(tmp_path / "cut", "train_joint", "f" * 64), Silent(kill_at)
+    with pytest.raises(Interrupted, match=f"step {kill_at} of 6"):
+        run(cropped, scratch, observer, section)
+    assert observer.was_interrupted
+    observer = Silent()
+    phase, resumed = run(cropped, scratch, observer, section)
+    assert observer.started_at == kill_at
+    assert [point["step"] for point in resumed.curve] == [2, 4, 6]
+    assert_same(phase, resumed, expected, whole)
+
+
+def assert_same(phase: TrainJointPhase, progress: Progress, expected: dict[str, Tensor], whole: Progress) -> None:
+    """Curve, last and best weights, to the bit."""
+    assert progress.curve == whole.curve
+    actual = weights(phase)
+    assert actual.keys() == expected.keys()
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
+    for name, best in whole.best["completion"].items():
+        assert torch.equal(best, progress.best["completion"][name])
+
+
+def test_finished_training_is_found_finished(cropped: Project, tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path, "train_joint", "f" * 64)
+    phase, _ = run(cropped, scratch, Silent())
+    observer = Silent()
+    again, _ = run(cropped, scratch, observer)
+    assert observer.started_at == 6
+    assert all(torch.equal(a, b) for a, b in zip(weights(phase).values(), weights(again).values(), strict=True))
+
+
+def of_steps(steps: int, **changes: Any) -> TrainJoint:
+    return PARAMS.train_joint.model_copy(update={"steps": steps, "schedule": "constant", **changes})
+
+
+@pytest.mark.parametrize(
+    ("shorter", "changes"), [(4, {}), (5, {}), (3, STATEFUL)], ids=["on the grid", "off the grid", "stateful"]
+)
+def test_a_longer_training_goes_on_from_a_shorter_one(
+    cropped: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], shorter: int, changes: dict[str, Any]
+) -> None:
+    """Bit-identical, also where the shorter one's last validation is none of the longer one's."""
+    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Silent(), of_steps(7, **changes))
+    expected = weights(phase)
+
+    scratch, models = Scratch(tmp_path / "two", "train_joint", "f" * 64), tmp_path / "models"
+    _, short = run(cropped, scratch, Silent(), of_steps(shorter, **changes))
+    assert short.curve[-1]["step"] == shorter
+    models.mkdir()
+    scratch.finish(models, extendable=True)
+    settle(tmp_path / "two", "train_joint", models)
+    capsys.readouterr()
+    observer = Silent()
+    phase, longer = run(cropped, scratch, observer, of_steps(7, **changes))
+    assert observer.started_at == shorter
+    assert f"train_joint: goes on from the finished training of {shorter} steps" in capsys.readouterr().out
+    assert [point["step"] for point in longer.curve] == [2, 4, 6, 7]
+    assert_same(phase, longer, expected, whole)
+    assert scratch.finished is None  # what the checkpoint is of now has not been recorded
+
+
+def test_a_shorter_training_starts_from_nothing(cropped: Project, tmp_path: Path) -> None:
+    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Silent(), of_steps(3))
+    expected = weights(phase)
+    scratch = Scratch(tmp_path / "two", "train_joint", "f" * 64)
+    run(cropped, scratch, Silent(), of_steps(6))
+    observer = Silent()
+    phase, shorter = run(cropped, scratch, observer, of_steps(3))
+    assert observer.started_at == 0
+    assert_same(phase, shorter, expected, whole)
+
+
+def test_only_a_constant_rate_lets_trainings_of_any_length_share_a_folder() -> None:
+    def key(steps: int, **changes: Any) -> str:
+        section = of_steps(steps, **changes).model_dump(mode="json")
+        return stage_fingerprint("train_joint", {"seed": 0, "train_joint": section}, [])
+
+    assert key(3) == key(6) != key(6, batch=8)
+    for falling in ("linear", "cosine"):
+        assert key(3, schedule=falling) != key(6, schedule=falling)
+        assert not extendable(of_steps(3, schedule=falling).model_dump())
+    assert key(0) != key(6), "a skipped phase is no training"
+
+
+def test_a_training_resumed_after_its_last_step_validates_there(cropped: Project, tmp_path: Path) -> None:
+    """As one whose process died between the last checkpoint and writing its models."""
+    scratch = Scratch(tmp_path, "train_joint", "f" * 64)
+    section = PARAMS.train_joint.model_copy(update={"steps": 5})  # its rate falls
+    phase, whole = run(cropped, scratch, Silent(), section)
+    expected = weights(phase)
+    state = scratch.load(torch.device("cpu"))
+    assert state is not None
+    assert [point["step"] for point in state["progress"]["curve"]] == [2, 4]
+    phase, resumed = run(cropped, scratch, Silent(), section)
+    assert_same(phase, resumed, expected, whole)
+
+
+def test_a_training_that_dvc_has_recorded_is_repeated_in_earnest(cropped: Project, tmp_path: Path) -> None:
+    """`dvc repro --force`, which nothing tells from another start, is to confirm the result."""
+    scratch, models, observer = Scratch(tmp_path, "train_joint", "f" * 64), tmp_path / "models", Silent()
+    run(cropped, scratch, Silent(), of_steps(2))
+    models.mkdir()
+    scratch.finish(models, extendable=True)
+    settle(tmp_path, "train_joint", models)
+    run(cropped, scratch, observer, of_steps(2))
+    assert observer.started_at == 0
+
+
+@pytest.mark.parametrize("changes", [{}, STATEFUL], ids=["plain", "stateful"])
+def test_trial_steps_of_the_estimate_are_undone(
+    cropped: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+) -> None:
+    section = PARAMS.train_joint.model_copy(update=changes)
+    phase, _ = run(cropped, Scratch(tmp_path / "a", "train_joint", "f" * 64), Silent(), section)
+    assert "about 0.0 minutes" in capsys.readouterr().out
+    monkeypatch.setattr(loop, "_announce", lambda *arguments: None)
+    untried, _ = run(cropped, Scratch(tmp_path / "b", "train_joint", "f" * 64), Silent(), section)
+    assert all(torch.equal(a, b) for a, b in zip(weights(phase).values(), weights(untried).values(), strict=True))
+
+
+def test_no_room_for_checkpoints_stops_before_training(
+    cropped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage:
+        free = 1000
+
+    monkeypatch.setattr(loop.shutil, "disk_usage", lambda path: Usage)
+    with pytest.raises(UserError, match="checkpoints need"):
+        run(cropped, Scratch(tmp_path, "train_joint", "f" * 64), Silent())
+
+
+def test_divergence_is_an_error_that_says_so(cropped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = TrainJointPhase.step
+    monkeypatch.setattr(
+        TrainJointPhase, "step", lambda self, parts: {k: v * float("nan") for k, v in original(self, parts).items()}
+    )
+    with pytest.raises(UserError, match=r"diverged before step 2.*learning rate"):
+        run(cropped, Scratch(tmp_path, "train_joint", "f" * 64), Silent())
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path, "crop", "f" * 64)
+    assert scratch.load(torch.device("cpu")) is None
+    scratch.save({"step": 1})
+    assert scratch.load(torch.device("cpu")) == {"step": 1}
+    scratch.checkpoint.write_bytes(scratch.checkpoint.read_bytes()[:100])
+    with pytest.raises(UserError, match="damaged"):
+        scratch.load(torch.device("cpu"))
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = Scratch(tmp_path, "crop", "f" * 64)
+    scratch.save({"step": 1})
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"disk is full: free space for .*checkpoint\.pt"):
+        scratch.save({"step": 2})
+    assert scratch.load(torch.device("cpu")) == {"step": 1}
+    assert list(scratch.folder.iterdir()) == [scratch.checkpoint]
+
+
+class Checkpoints:
+    """The checkpoints of one stage, each under a letter; its training ended in the models of the same letter."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def of(self, letter: str) -> Scratch:
+        return Scratch(self.root, "train_joint", letter * 64)
+
+    def models(self, letter: str) -> Path:
+        folder = self.root / "models" / letter
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "weights").write_text(letter)
+        return folder
+
+    def save(self, letter: str, *, extendable: bool | None = None) -> None:
+        """`extendable` None: the training has not finished."""
+        self.of(letter).save({"step": 1})
+        if extendable is not None:
+            self.of(letter).finish(self.models(letter), extendable=extendable)
+
+    def start_later_stage(self, letter: str) -> None:
+        settle(self.root, "train_joint", self.models(letter))
+
+    @property
+    def there(self) -> str:
+        return "".join(letter for letter in "abcdef" if self.of(letter).checkpoint.exists())
+
+
+def test_a_finished_checkpoint_goes_when_a_later_stage_starts_from_its_models(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("a", extendable=False)
+    checkpoints.save("b", extendable=False)
+    checkpoints.save("c")
+    checkpoints.start_later_stage("a")
+    assert checkpoints.there == "bc"
+    checkpoints.start_later_stage("d")  # of models from DVC's cache
+    assert checkpoints.there == "bc"
+
+
+def test_the_newest_checkpoint_that_a_longer_training_may_go_on_from_stays(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("a", extendable=True)
+    checkpoints.start_later_stage("a")
+    assert checkpoints.there == "a"
+    checkpoints.save("b", extendable=True)
+    checkpoints.save("c", extendable=True)
+    checkpoints.save("d")
+    assert checkpoints.there == "abcd"
+    checkpoints.start_later_stage("b")  # c's is yet to start, as of another experiment in the queue
+    assert checkpoints.there == "bcd"
+    for _ in range(2):  # two later stages start from the same models
+        checkpoints.start_later_stage("c")
+        assert checkpoints.there == "cd"
+    checkpoints.save("e", extendable=False)
+    checkpoints.start_later_stage("e")
+    assert checkpoints.there == "d"
+
+
+def test_a_checkpoint_in_use_is_left_alone(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("a", extendable=True)
+    checkpoints.start_later_stage("a")
+    checkpoints.save("b", extendable=True)
+    with checkpoints.of("a").locked():
+        checkpoints.start_later_stage("b")
+        assert checkpoints.there == "ab"
+    checkpoints.start_later_stage("b")
+    assert checkpoints.there == "b"
+
+
+def test_two_trainings_with_the_same_models_leave_one_checkpoint(tmp_path: Path) -> None:
+    """As after an edited comment: another fingerprint, the same result."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("a", extendable=True)
+    checkpoints.start_later_stage("a")
+    checkpoints.of("b").save({"step": 1})
+    checkpoints.of("b").finish(checkpoints.models("a"), extendable=True)
+    checkpoints.start_later_stage("a")
+    assert checkpoints.there == "b"
+
+
+def test_a_second_trainer_waits_and_says_for_whom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (Scratch(tmp_path, "train_joint", "f" * 64) for _ in range(2))
+    order: list[str] = []
+
+    def wait() -> None:
+        with second.locked():
+            order.append("second")
+
+    with first.locked():
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+    assert f"process {os.getpid()} is training this very stage; waiting" in capsys.readouterr().err
+
+
+def test_fingerprint_covers_parameters_names_and_contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("folder") / "a"
+    file.parent.mkdir()
+    file.write_text("1")
+    seen = {fingerprint({"seed": 0}, [Path("folder")]), fingerprint({"seed": 1}, [Path("folder")])}
+    file.write_text("2")
+    seen.add(fingerprint({"seed": 0}, [Path("folder")]))
+    file.rename(file.with_name("b"))
+    seen.add(fingerprint({"seed": 0}, [Path("folder")]))
+    assert len(seen) == 4
+    with pytest.raises(UserError, match="missing: no such file"):
+        fingerprint({}, [Path("missing")])
+
+
+def test_schedules() -> None:
+    assert [schedule_factor("linear", k, 4) for k in range(4)] == [1, 0.75, 0.5, 0.25]
+    assert [schedule_factor("constant", k, 4) for k in range(4)] == [1, 1, 1, 1]
+    assert schedule_factor("cosine", 0, 4) == 1
+    assert schedule_factor("cosine", 2, 4) == pytest.approx(0.5)
+    assert schedule_factor("cosine", 4, 4) == pytest.approx(0)
+
+
+def test_learning_rate_scales_the_first_one() -> None:
+    chosen = Adadelta(name="adadelta", learning_rate=0.8, rho=0.9)
+    optimiser = make_optimiser([torch.nn.Parameter(torch.zeros(1))], chosen)
+    assert isinstance(optimiser, torch.optim.Adadelta)
+    for factor in (0.5, 0.5, 1.0):
+        set_learning_rate(optimiser, factor)
+        assert optimiser.param_groups[0]["lr"] == 0.8 * factor

@@ -1,0 +1,57 @@
+"""Optimisers against steps worked out by hand, and the schedules."""
+
+import pytest
+import torch
+from torch import nn
+
+from glcic.params import Adadelta, Adam, AdamW, Optimiser, Schedule
+from glcic.training.optimizers import make_optimiser, schedule_factor, set_learning_rate
+
+ADAM = Adam(name="adam", learning_rate=0.1, betas=[0.5, 0.9])
+ADAMW = AdamW(name="adamw", learning_rate=0.1, betas=[0.5, 0.9], weight_decay=0.2)
+ADADELTA = Adadelta(name="adadelta", learning_rate=1.0, rho=0.9)
+
+
+def stepped(chosen: Optimiser, gradient: float) -> float:
+    """A parameter of 2 after one step."""
+    parameter = nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
+    parameter.grad = torch.full_like(parameter, gradient)
+    make_optimiser([parameter], chosen).step()
+    return parameter.item()
+
+
+@pytest.mark.parametrize("gradient", [-3.0, 0.01])
+def test_adam_first_step_is_the_learning_rate(gradient: float) -> None:
+    assert stepped(ADAM, gradient) == pytest.approx(2 - 0.1 * (1 if gradient > 0 else -1), abs=1e-6)
+
+
+@pytest.mark.parametrize(("gradient", "sign"), [(-3.0, -1), (0.01, 1), (0.0, 0)])
+def test_adamw_decays_apart_from_the_gradient(gradient: float, sign: int) -> None:
+    """θ ← θ − η λ θ − η sign(g) at the first step; were λθ part of the gradient, its size would not matter."""
+    assert stepped(ADAMW, gradient) == pytest.approx(2 - 0.1 * 0.2 * 2 - 0.1 * sign, abs=1e-6)
+
+
+def test_adadelta_first_step() -> None:
+    """Δ = g √ε / √((1 − ρ) g² + ε), with PyTorch's ε = 1e-6."""
+    assert stepped(ADADELTA, 3.0) == pytest.approx(2 - 3 * (1e-6 / (0.1 * 9 + 1e-6)) ** 0.5, abs=1e-9)
+
+
+def test_betas_and_rho_arrive() -> None:
+    parameter = nn.Parameter(torch.zeros(1))
+    assert make_optimiser([parameter], ADAM).param_groups[0]["betas"] == (0.5, 0.9)
+    assert make_optimiser([parameter], ADAMW).param_groups[0]["betas"] == (0.5, 0.9)
+    assert make_optimiser([parameter], ADADELTA).param_groups[0]["rho"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"), [("constant", [1, 1, 1]), ("linear", [1, 0.75, 0.5]), ("cosine", [1, 0.853553, 0.5])]
+)
+def test_schedules(schedule: Schedule, factors: list[float]) -> None:
+    assert [schedule_factor(schedule, step, 100) for step in (0, 25, 50)] == pytest.approx(factors)
+
+
+def test_factors_do_not_accumulate() -> None:
+    optimiser = make_optimiser([nn.Parameter(torch.zeros(1))], ADAMW)
+    for factor in (0.5, 0.25):
+        set_learning_rate(optimiser, factor)
+        assert optimiser.param_groups[0]["lr"] == pytest.approx(0.1 * factor)
