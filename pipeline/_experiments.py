@@ -18,17 +18,11 @@ from typing import Any
 import psutil
 from ruamel.yaml import YAML
 
+from glcic import paths
 from glcic.errors import UserError
 from glcic.experiments.compare import Run, method
-from pipeline import _stage
-from pipeline._commits import experiments
+from glcic.experiments.repository import experiments, git
 
-CHANGEABLE = (
-    "params.yaml",
-    "dvc.lock",
-    "reports",
-    "README.md",
-)  # what may differ from the commit that the runs start from
 COPIES = Path(".dvc/tmp/exps")  # where the worker's copies of the project lie
 POLL, SPOKEN = 1, 60  # seconds between two looks at the queue, and between two lines on a terminal
 GRACE = 180  # seconds a training has to finish its step and save its checkpoint
@@ -108,55 +102,6 @@ def dvc(
             raise UserError(f"`dvc {' '.join(arguments)}` failed: {output.read()[-500:] or 'see the lines above'}")
 
 
-def git(*arguments: str) -> str:
-    process = subprocess.run(["git", *arguments], capture_output=True, text=True, encoding="utf-8")
-    if process.returncode:
-        raise UserError(f"`git {' '.join(arguments)}` failed: {process.stderr.strip()}")
-    return process.stdout
-
-
-def head_commit() -> str:
-    """The commit that is checked out.
-
-    Raises:
-        UserError: there is none.
-    """
-    try:
-        return git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip()
-    except UserError:
-        raise UserError(
-            "no git commit here, which experiments and `glcic verify` start from; run "
-            "`git init && git add -A && git commit`"
-        ) from None
-    except FileNotFoundError:
-        raise UserError("git: no such program; install git") from None
-
-
-def uncommitted() -> list[str]:
-    """Files that differ from the commit that is checked out, and source files that it lacks."""
-    changed = git("diff", "--name-only", "--relative", "HEAD").splitlines()
-    return changed + git("ls-files", "--others", "--exclude-standard", "src", "pipeline").splitlines()
-
-
-def check_git(*changeable: Path) -> None:
-    """Experiments start from a commit: it must be there, and hold everything but parameters and results.
-
-    Args:
-        changeable: more files that may differ.
-
-    Raises:
-        UserError: says what to commit.
-    """
-    head_commit()
-    ignored = {*CHANGEABLE, *(Path(os.path.relpath(file)).as_posix() for file in changeable)}
-    unfit = [path for path in uncommitted() if path not in ignored and path.split("/")[0] not in ignored]
-    if unfit:
-        more = f" and {len(unfit) - 5} more" if len(unfit) > 5 else ""
-        raise UserError(
-            f"not committed: {', '.join(unfit[:5])}{more}; commit or stash, since experiments start from it"
-        )
-
-
 def _experiments(name: str) -> dict[str, str]:
     """Experiments of this name, ref → commit: one for each commit that such an experiment started from."""
     return {ref: sha for ref, sha in experiments().items() if ref.rpartition("/")[2] == name}
@@ -168,7 +113,7 @@ def finished(run: Run) -> str | None:
 
 
 def _has_params(commit: str, run: Run) -> bool:
-    tree = YAML(typ="safe").load(git("show", f"{commit}:./{_stage.PARAMS}"))
+    tree = YAML(typ="safe").load(git("show", f"{commit}:./{paths.PARAMS}"))
     return method(tree) == run.method
 
 

@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from glcic import tracking
-from glcic.data.faces import SUMMARY
+from glcic import paths, tracking
 from glcic.params import Params
-from pipeline import _reports, _stage
 
 TRAINING_STAGES = ("pretrain_generator", "pretrain_discriminators", "train_joint")
 
@@ -18,18 +16,18 @@ def outputs(folder: Path = Path(), evaluation: Mapping[str, float] | None = None
         evaluation: what it took, if it has just run.
     """
     # What `report` makes of an evaluation that has just run is not there yet, but may be left over from another one.
-    tables = [_stage.METHODS, _reports.MASKS]
-    reported = [] if evaluation else [_reports.INTERVALS, _reports.DIFFERENCES, _reports.SLICES]
-    samples = [folder / _stage.SAMPLES / f"{stage}.png" for stage in TRAINING_STAGES]
+    tables = [paths.REPORT.methods, paths.REPORT.manifest]
+    reported = [] if evaluation else [paths.REPORT.intervals, paths.REPORT.differences, paths.REPORT.slices]
+    samples = [folder / paths.REPORT.sample(stage) for stage in TRAINING_STAGES]
     return tracking.Outputs(
-        curves={stage: folder / _stage.CURVES / f"{stage}.csv" for stage in TRAINING_STAGES},
-        metrics=folder / _stage.METRICS,
+        curves={stage: folder / paths.REPORT.curve(stage) for stage in TRAINING_STAGES},
+        metrics=folder / paths.REPORT.metrics,
         tables=[folder / table for table in [*tables, *reported]],
-        figures=[*samples, folder / _stage.FIGURES / "completions.png"],
-        pages=[] if evaluation else [folder / _reports.PAGE],
-        models={stage: folder / _stage.MODELS / stage for stage in TRAINING_STAGES},
-        weights=folder / _stage.COMPLETION,
-        summary=folder / _stage.FACES / SUMMARY,
+        figures=[*samples, folder / paths.REPORT.figure],
+        pages=[] if evaluation else [folder / paths.REPORT.page],
+        models={stage: folder / paths.MODELS / stage for stage in TRAINING_STAGES},
+        weights=folder / paths.COMPLETION,
+        summary=folder / paths.FACES_SUMMARY,
         lock=folder / "dvc.lock",
         evaluation=evaluation or {},
     )
@@ -41,4 +39,4 @@ def complete(configuration: Params, evaluation: Mapping[str, float] | None = Non
     Args:
         configuration: the whole of params.yaml that they were made with.
     """
-    return tracking.complete_row(_stage.ROOT, configuration.model_dump(mode="json"), outputs(evaluation=evaluation))
+    return tracking.complete_row(paths.ROOT, configuration.model_dump(mode="json"), outputs(evaluation=evaluation))

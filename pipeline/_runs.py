@@ -14,14 +14,15 @@ import typer
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
+from glcic import paths
 from glcic.errors import UserError
 from glcic.experiments.compare import Run
+from glcic.experiments.repository import git
 from glcic.files import atomic
-from pipeline import _stage
-from pipeline._experiments import Queue, Stop, Stopped, dvc, finished, git, remove_experiments
+from pipeline._experiments import Queue, Stop, Stopped, dvc, finished, remove_experiments
 
 # params.yaml as it was before `dvc exp run --queue` read another one from its place.
-_KEPT = _stage.SCRATCH / "runs-params.yaml"
+_KEPT = paths.SCRATCH / "runs-params.yaml"
 
 
 def alone(work: Callable[[Stop], None], command: str) -> None:
@@ -33,8 +34,8 @@ def alone(work: Callable[[Stop], None], command: str) -> None:
     Raises:
         UserError: somebody else does.
     """
-    lock = FileLock(_stage.SCRATCH / "runs.lock")
-    _stage.SCRATCH.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(paths.SCRATCH / "runs.lock")
+    paths.SCRATCH.mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -88,7 +89,7 @@ def train(runs: Mapping[str, Run], stop: Stop, command: str, *, shared: str | No
 def _params_kept() -> Iterator[None]:
     """Put params.yaml back in the end; after a power cut the next call does so."""
     with atomic(_KEPT) as temporary:
-        temporary.write_bytes(_stage.PARAMS.read_bytes())
+        temporary.write_bytes(paths.PARAMS.read_bytes())
     try:
         yield
     finally:
@@ -97,13 +98,13 @@ def _params_kept() -> Iterator[None]:
 
 def _restore_params() -> None:
     if _KEPT.exists():
-        with atomic(_stage.PARAMS) as temporary:
+        with atomic(paths.PARAMS) as temporary:
             temporary.write_bytes(_KEPT.read_bytes())
         _KEPT.unlink()
 
 
 def _write_params(run: Run) -> None:
-    with atomic(_stage.PARAMS) as temporary:
+    with atomic(paths.PARAMS) as temporary:
         temporary.write_text(run.text, encoding="utf-8")
 
 

@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import nn
 
-from glcic import tracking
+from glcic import paths, tracking
 from glcic.data.batches import Batch, TrainingBatches, validation_batches
 from glcic.data.faces import Faces
 from glcic.files import atomic
@@ -55,12 +55,12 @@ class Watch(Observer):
 
     def start(self, step: int, curve: Sequence[Point]) -> None:
         self.row = tracking.open_row(
-            _stage.ROOT,
+            paths.ROOT,
             self.configuration.model_dump(mode="json"),
             stage=self.stage,
             step=step,
             curve=curve,
-            environment=partial(environment.describe, str(self.phase.fabric.device), _stage.CODE),
+            environment=partial(environment.describe, str(self.phase.fabric.device), paths.CODE),
             data=self.data,
         )
 
@@ -76,14 +76,14 @@ class Watch(Observer):
 
     def finish(self, curve: Sequence[Point]) -> None:
         self._write(curve)
-        self.row.finish(self.stage, _stage.MODELS / self.stage)
+        self.row.finish(self.stage, paths.MODELS / self.stage)
 
     def _write(self, curve: Sequence[Point]) -> NDArray[np.uint8] | None:
-        write_curve(_stage.CURVES / f"{self.stage}.csv", curve)
+        write_curve(paths.REPORT.curve(self.stage), curve)
         if "completion" not in self.phase.networks:
             return None
         grid = sample_grid(self.phase, self.phase.kept("completion"), self.shown)
-        write_png(_stage.SAMPLES / f"{self.stage}.png", grid)
+        write_png(paths.REPORT.sample(self.stage), grid)
         return grid
 
 
@@ -105,18 +105,18 @@ def run(
         after: stages whose models this one starts from; their checkpoints have done their duty.
         score: validation score whose best weights are kept beside the last ones; None: only the last.
     """
-    configuration = load(_stage.PARAMS)  # at once: somebody may edit it for the next run while this one goes on
+    configuration = load(paths.PARAMS)  # at once: somebody may edit it for the next run while this one goes on
     definition = _stage.stage_definition(stage)
     sections = {name: _dig(params, name) for name in definition["params"]}
     key = stage_fingerprint(stage, sections, [Path(dep) for dep in definition["deps"]])
-    scratch = Scratch(_stage.SCRATCH, stage, key)
+    scratch = Scratch(paths.SCRATCH, stage, key)
     # With several devices, the processes that Fabric starts run this as well; the first one holds the lock for all.
     with nullcontext() if "LOCAL_RANK" in os.environ else scratch.locked():
         fabric = start_fabric(params.runtime, section)
         if fabric.global_rank == 0:
             for earlier in after:
-                settle(_stage.SCRATCH, earlier, _stage.MODELS / earlier)
-        faces = Faces(_stage.FACES, "train")
+                settle(paths.SCRATCH, earlier, paths.MODELS / earlier)
+        faces = Faces(paths.FACES, "train")
         torch.manual_seed(int(np.random.SeedSequence([params.seed, *stage.encode()]).generate_state(1)[0]))
         phase = make_phase(fabric, faces)
         batches = TrainingBatches(
@@ -131,7 +131,7 @@ def run(
             world_size=fabric.world_size,
         )
         validation = validation_batches(
-            Faces(_stage.FACES, "val"),
+            Faces(paths.FACES, "val"),
             seed=params.seed,
             images=params.validation.images,
             batch=section.batch,
@@ -159,9 +159,9 @@ def run(
         if watch is not None:
             about = {"mean_pixel": faces.mean_pixel, "size": faces.size, "step": progress.step}
             about |= {name.removeprefix("networks."): sections[name] for name in KEPT_WITH_WEIGHTS & sections.keys()}
-            _write_models(_stage.MODELS / stage, phase, progress, about, sections)
+            _write_models(paths.MODELS / stage, phase, progress, about, sections)
             watch.finish(progress.curve)
-            scratch.finish(_stage.MODELS / stage, extendable=extendable(sections[stage]))
+            scratch.finish(paths.MODELS / stage, extendable=extendable(sections[stage]))
 
 
 def completion_network(params: Params, weights: Path | None = None) -> nn.Module:

@@ -5,6 +5,7 @@ Best is the highest PSNR on the validation split, mean over the mask sets, among
 
 import typer
 
+from glcic import paths
 from glcic.data.faces import Faces
 from glcic.params import load
 from glcic.tracking import choose_champion
@@ -13,8 +14,8 @@ from pipeline import _stage
 
 def main() -> None:
     """Choose, and print the candidates."""
-    configuration = load(_stage.PARAMS).model_dump(mode="json")
-    candidates = choose_champion(_stage.ROOT, configuration, Faces(_stage.FACES, "val").summary)
+    configuration = load(paths.PARAMS).model_dump(mode="json")
+    candidates = choose_champion(paths.ROOT, configuration, Faces(paths.FACES, "val").summary)
     print("version  val PSNR dB  row")
     for number, candidate in enumerate(candidates):
         mark = "  ← champion" if number == 0 else ""

@@ -11,18 +11,20 @@ from typing import Annotated, Any
 
 import typer
 
+from glcic import paths
 from glcic.errors import UserError
 from glcic.experiments.compare import PHASES, Result, Run, read_comparison, report, runs_of, write_csv
+from glcic.experiments.repository import check_git, git
 from glcic.files import atomic
 from glcic.params import load
 from pipeline import _stage
-from pipeline._experiments import Stop, check_git, git
+from pipeline._experiments import Stop
 from pipeline._runs import alone, train
 
 PRESETS = Path("presets")
 TABLE = "{}.csv"  # in reports, named after the table
-REPORT = _stage.REPORTS / "systems.md"
-FIGURE = _stage.FIGURES / "systems.png"
+REPORT = paths.REPORT.folder / "systems.md"
+FIGURE = paths.REPORT.figures / "systems.png"
 SHOWN = 6  # test images in the figure
 
 
@@ -37,7 +39,7 @@ def main(
 
 def _compare(file: Path, stop: Stop) -> None:
     comparison = read_comparison(file)
-    tables = runs_of(comparison, file, PRESETS, _stage.PARAMS)
+    tables = runs_of(comparison, file, PRESETS, paths.PARAMS)
     runs = {name: run for table in tables.values() for name, run in table.items()}
     check_git(file)
     done = train(runs, stop, _command(file), shared="crop")
@@ -55,8 +57,8 @@ def _collect(about: str, tables: Mapping[str, Mapping[str, Run]], done: Mapping[
     from glcic.data.faces import Faces
     from glcic.evaluation.mask_sets import draw_all, in_white, shown
 
-    torch.set_num_threads(load(_stage.PARAMS).runtime.threads)
-    test = Faces(_stage.FACES, "test")
+    torch.set_num_threads(load(paths.PARAMS).runtime.threads)
+    test = Faces(paths.FACES, "test")
     params = next(iter(tables["systems"].values())).params
     holes = draw_all(params.evaluate, params.seed, len(test), test.size)  # the same for all runs
     items, masks = shown(holes, SHOWN)
@@ -71,15 +73,15 @@ def _collect(about: str, tables: Mapping[str, Mapping[str, Run]], done: Mapping[
                     pictures[name] = complete(truth, masks)
     found = {title: [results[name] for name in table] for title, table in tables.items()}
     for title, listed in found.items():
-        write_csv(_stage.REPORTS / TABLE.format(title), listed)
-    images = {split: len(Faces(_stage.FACES, split)) for split in ("train", "val", "test")}
+        write_csv(paths.REPORT.folder / TABLE.format(title), listed)
+    images = {split: len(Faces(paths.FACES, split)) for split in ("train", "val", "test")}
     with atomic(REPORT) as temporary:
         temporary.write_text(
             report(about, found, images, _command(file), {drawn.name: drawn.sha256 for drawn in holes}),
             encoding="utf-8",
         )
     _draw(pictures)
-    written = [*(_stage.REPORTS / TABLE.format(title) for title in tables), REPORT, FIGURE]
+    written = [*(paths.REPORT.folder / TABLE.format(title) for title in tables), REPORT, FIGURE]
     print(f"wrote {', '.join(map(str, written))}")
 
 
@@ -89,14 +91,14 @@ def _result(run: Run, commit: str) -> tuple[Result, Callable[[Any, Any], Any]]:
     from glcic.evaluation.tables import read_methods
     from glcic.inference.completer import Completer
 
-    metrics = read_methods(git("show", f"{commit}:./{_stage.METHODS}"))
+    metrics = read_methods(git("show", f"{commit}:./{paths.REPORT.methods}"))
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"
-        weights.write_bytes(_output(_stage.COMPLETION, run.name, commit))
+        weights.write_bytes(_output(paths.COMPLETION, run.name, commit))
         completer = Completer(weights)
     parameters = sum(parameter.numel() for parameter in completer.network.parameters())
     wanted = {phase: f"{phase}/images_per_second" for phase in PHASES.values()}
-    recorded = tracking.recorded(_stage.ROOT, run.params.model_dump(mode="json"), wanted.values())
+    recorded = tracking.recorded(paths.ROOT, run.params.model_dump(mode="json"), wanted.values())
     speeds = {phase: recorded[name] for phase, name in wanted.items() if name in recorded}
     return Result(run, metrics, parameters, speeds), completer
 

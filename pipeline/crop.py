@@ -1,5 +1,6 @@
 """Stage 2: crop and scale every image and pack all of them into one array."""
 
+from glcic import paths
 from glcic.data.crop import crop_all
 from glcic.params import Params
 from pipeline import _stage
@@ -7,10 +8,10 @@ from pipeline import _stage
 
 def main(params: Params) -> None:
     """Write data/faces: faces.npy, index.csv, refused.csv, summary.json."""
-    _stage.FACES.mkdir(parents=True, exist_ok=True)
+    paths.FACES.mkdir(parents=True, exist_ok=True)
     crop_all(
-        _stage.RAW,
-        _stage.FACES,
+        paths.RAW,
+        paths.FACES,
         size=params.crop.size,
         square=params.crop.square,
         max_refused=params.crop.max_refused,

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from glcic import paths
 from glcic.data.sources import raw
 from glcic.data.sources.celeba import fetch_celeba
 from glcic.data.sources.images import gather_images
@@ -15,19 +16,19 @@ from pipeline import _stage
 def main(params: Params) -> None:
     """Write data/raw: one zip of images, a partition file and, where there is one, an identity file."""
     section, runtime = params.download, params.runtime
-    _stage.RAW.mkdir(parents=True, exist_ok=True)
+    paths.RAW.mkdir(parents=True, exist_ok=True)
     if section.source == "synthetic":
         counts = section.synthetic.model_dump()
-        write_synthetic(_stage.RAW, **counts, seed=params.seed, processes=runtime.threads)
+        write_synthetic(paths.RAW, **counts, seed=params.seed, processes=runtime.threads)
     elif section.source == "celeba":
         local = os.environ.get("GLCIC_CELEBA") or runtime.celeba
         fetch_celeba(
-            _stage.RAW,
+            paths.RAW,
             local=Path(local) if local else None,
             mirrors=section.celeba.mirrors,
             zip_md5=section.celeba.zip_md5,
             partial=section.celeba.partial,
-            cache=_stage.SCRATCH / "downloads",
+            cache=paths.SCRATCH / "downloads",
         )
     else:
         source = os.environ.get("GLCIC_IMAGES") or runtime.images
@@ -37,14 +38,14 @@ def main(params: Params) -> None:
                 "GLCIC_IMAGES or runtime.images"
             )
         gather_images(
-            _stage.RAW,
+            paths.RAW,
             source=Path(source),
             ratios=(section.images.ratios[0], section.images.ratios[1], section.images.ratios[2]),
             partition=Path(section.images.partition) if section.images.partition else None,
             seed=params.seed,
             digest=section.images.zip_md5,
         )
-        md5 = raw.md5_of(_stage.RAW / raw.IMAGES)
+        md5 = raw.md5_of(paths.RAW / raw.IMAGES)
         print(f"{source}: MD5 of the packed images is {md5}; as download.images.zip_md5 it makes sure of the same data")
 
 

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from glcic import paths
 from glcic.data.faces import Faces
 from glcic.evaluation.definitions import METHODS
 from glcic.evaluation.figures import completions_figure, write_tiles
@@ -22,7 +23,7 @@ from glcic.inference.classical import NearestTrainingImage, biharmonic, inpaint,
 from glcic.inference.completer import Completer
 from glcic.params import Params, load
 from glcic.training.finished import settle
-from pipeline import _reports, _row, _stage
+from pipeline import _row, _stage
 
 
 def main(params: Params) -> None:
@@ -32,25 +33,25 @@ def main(params: Params) -> None:
     last phase's completion network alone.
     """
     section = params.evaluate
-    configuration = load(_stage.PARAMS)  # at once: somebody may edit the file for the next run while this one goes on
+    configuration = load(paths.PARAMS)  # at once: somebody may edit the file for the next run while this one goes on
     started = time.monotonic()
-    faces = {split: Faces(_stage.FACES, split) for split in ("val", "test")}
+    faces = {split: Faces(paths.FACES, split) for split in ("val", "test")}
     methods = _methods(section.batch, faces["test"].mean_pixel)
-    settle(_stage.SCRATCH, "train_joint", _stage.COMPLETION.parent)
+    settle(paths.SCRATCH, "train_joint", paths.COMPLETION.parent)
     sets = {split: draw_all(section, params.seed, len(of), of.size) for split, of in faces.items()}
-    _stage.REPORTS.mkdir(exist_ok=True)
+    paths.REPORT.folder.mkdir(exist_ok=True)
     _write_masks(sets, params.seed, faces["test"].summary["sha256"])
     with Evaluation(methods, batch=section.batch, processes=params.runtime.threads, extra=section.extra) as evaluation:
         val = [evaluation.scores(faces["val"], holes, alone="completion") for holes in sets["val"]]
         test = [evaluation.scores(faces["test"], holes) for holes in sets["test"]]
     scores = pd.concat([_of_split("val", val), _of_split("test", test)], ignore_index=True)
-    with atomic(_stage.SCORES) as temporary:
+    with atomic(paths.REPORT.scores) as temporary:
         scores.replace([np.inf, -np.inf], np.nan).to_csv(
             temporary, index=False, float_format="%.6g", lineterminator="\n"
         )
-    with atomic(_stage.METHODS) as temporary:
+    with atomic(paths.REPORT.methods) as temporary:
         temporary.write_text(write_methods(means_of(test)))
-    with atomic(_stage.METRICS) as temporary:
+    with atomic(paths.REPORT.metrics) as temporary:
         temporary.write_text(json.dumps(headline(means_of(val), means_of(test)), indent=2) + "\n")
     _draw_figure(faces["test"], sets["test"], methods, section.figure_rows)
     _write_gallery(faces["test"], sets["test"], scores, methods, section.gallery)
@@ -60,7 +61,7 @@ def main(params: Params) -> None:
 
 def _methods(batch: int, mean_pixel: Sequence[float]) -> Methods:
     """All methods of the tables: the trained networks, and what needs no training."""
-    completion, pretrained = Completer(_stage.COMPLETION), Completer(_stage.PRETRAINED)
+    completion, pretrained = Completer(paths.COMPLETION), Completer(paths.PRETRAINED)
     return Methods(
         {
             "completion": partial(completion, batch=batch),
@@ -71,13 +72,13 @@ def _methods(batch: int, mean_pixel: Sequence[float]) -> Methods:
             "biharmonic": biharmonic,
         },
         refinements={"blended": ("completion", blend)},
-        of_blocks={"nearest": NearestTrainingImage(Faces(_stage.FACES, "train"))},
+        of_blocks={"nearest": NearestTrainingImage(Faces(paths.FACES, "train"))},
     )
 
 
 def _write_masks(sets: Mapping[str, Sequence[MaskSet]], seed: int, faces_sha256: str) -> None:
-    store(_reports.HOLES, sets)
-    with atomic(_reports.MASKS) as temporary:
+    store(paths.REPORT.masks, sets)
+    with atomic(paths.REPORT.manifest) as temporary:
         manifest(sets, seed, faces_sha256).to_csv(temporary, index=False, lineterminator="\n")
 
 
@@ -97,13 +98,13 @@ def _draw_figure(faces: Faces, sets: Sequence[MaskSet], methods: Methods, rows: 
         **{METHODS[name]: completed[name] for name in reversed(completed)},
         "ground truth": truth,
     }
-    completions_figure(_stage.FIGURES / "completions.png", columns)
+    completions_figure(paths.REPORT.figure, columns)
 
 
 def _write_gallery(faces: Faces, sets: Sequence[MaskSet], scores: pd.DataFrame, methods: Methods, k: int) -> None:
     """Best, median and worst completions of each mask set, by the last network: input, completed, ground truth."""
-    shutil.rmtree(_reports.GALLERY, ignore_errors=True)
-    _reports.GALLERY.mkdir(parents=True)
+    shutil.rmtree(paths.REPORT.gallery, ignore_errors=True)
+    paths.REPORT.gallery.mkdir(parents=True)
     tables = []
     own = scores[(scores["split"] == "test") & (scores["method"] == "completion")]
     for holes in sets:
@@ -113,11 +114,11 @@ def _write_gallery(faces: Faces, sets: Sequence[MaskSet], scores: pd.DataFrame, 
             truth, masks = faces.read(items), holes.masks[items]
             completed = methods.of_parts["completion"](truth, masks)
             tiles = np.stack([in_white(truth, masks), completed, truth], axis=1)
-            write_tiles(_reports.GALLERY / f"{holes.name}.png", tiles)
+            write_tiles(paths.REPORT.gallery / f"{holes.name}.png", tiles)
         tables.append(found.assign(mask_set=holes.name))
     table = pd.concat(tables, ignore_index=True).replace([np.inf, -np.inf], np.nan)
     table.insert(0, "mask_set", table.pop("mask_set"))
-    table.to_csv(_reports.GALLERY / "index.csv", index=False, float_format="%.6g", lineterminator="\n")
+    table.to_csv(paths.REPORT.gallery / "index.csv", index=False, float_format="%.6g", lineterminator="\n")
 
 
 if __name__ == "__main__":

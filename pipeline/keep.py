@@ -8,26 +8,26 @@ from typing import Annotated
 import typer
 from dvc.repo import Repo
 
-from glcic.data.faces import SUMMARY
+from glcic import paths
 from glcic.errors import UserError
 from glcic.params import load
 from glcic.report.card import write_card
 from glcic.report.contents import read_contents
 from glcic.report.page import write_page
-from pipeline import _reports, _stage
+from pipeline import _stage
 
 # What git keeps of a report. Of the others, and of what a report is made from, SHA256SUMS has the hashes.
 TABLES = (
-    _stage.METRICS,
-    _stage.METHODS,
-    _reports.MASKS,
-    _reports.INTERVALS,
-    _reports.DIFFERENCES,
-    _reports.SLICES,
-    _stage.FIGURES / "completions.png",
-    _stage.PARAMS,
+    paths.REPORT.metrics,
+    paths.REPORT.methods,
+    paths.REPORT.manifest,
+    paths.REPORT.intervals,
+    paths.REPORT.differences,
+    paths.REPORT.slices,
+    paths.REPORT.figure,
+    paths.PARAMS,
 )
-HASHED = (_stage.FACES / "faces.npy", _stage.FACES / "index.csv", _stage.PRETRAINED, _stage.COMPLETION)
+HASHED = (paths.FACES / "faces.npy", paths.FACES / "index.csv", paths.PRETRAINED, paths.COMPLETION)
 
 
 def main(name: Annotated[str, typer.Argument(help="the folder's name, like celeba-small")]) -> None:
@@ -36,28 +36,28 @@ def main(name: Annotated[str, typer.Argument(help="the folder's name, like celeb
 
 
 def _keep(name: str) -> None:
-    folder = _stage.REPORTS / name
-    if folder.parent != _stage.REPORTS or name in ("", ".", ".."):
+    folder = paths.REPORT.folder / name
+    if folder.parent != paths.REPORT.folder or name in ("", ".", ".."):
         raise UserError(f"{name}: not the name of a folder; choose one like celeba-small")
-    if folder.exists() and not (folder / _stage.PARAMS).exists():
+    if folder.exists() and not (folder / paths.PARAMS).exists():
         raise UserError(f"{folder} exists and is no report; choose another name")
     with Repo() as repo:
         if stale := repo.status():
             raise UserError(
-                f"{', '.join(stale)}: not up to date with {_stage.PARAMS} and the code; run `dvc repro` first"
+                f"{', '.join(stale)}: not up to date with {paths.PARAMS} and the code; run `dvc repro` first"
             )
-    params = load(_stage.PARAMS)
+    params = load(paths.PARAMS)
     contents = replace(
-        read_contents(_stage.REPORTS, params, _stage.FACES / SUMMARY, _stage.COMPLETION), place=folder.as_posix()
+        read_contents(paths.REPORT.folder, params, paths.FACES_SUMMARY, paths.COMPLETION), place=folder.as_posix()
     )
-    hashed = [path for path in (*HASHED, _stage.SCORES, _reports.HOLES) if path.exists()]
+    hashed = [path for path in (*HASHED, paths.REPORT.scores, paths.REPORT.masks) if path.exists()]
     (folder / "curves").mkdir(parents=True, exist_ok=True)
     for table in TABLES:
         shutil.copyfile(table, folder / table.name)
-    for curve in sorted(_stage.CURVES.glob("*.csv")):
+    for curve in sorted(paths.REPORT.curves.glob("*.csv")):
         shutil.copyfile(curve, folder / "curves" / curve.name)
-    write_page(folder / _reports.PAGE.name, contents)
-    write_card(folder / _reports.CARD.name, contents)
+    write_page(folder / paths.REPORT.page.name, contents)
+    write_card(folder / paths.CARD.name, contents)
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.as_posix()}\n" for path in hashed]
     (folder / "SHA256SUMS").write_text("".join(lines))
     print(f"wrote {folder}; `git add {folder}`, and `glcic verify {folder}` whenever it is doubted")

@@ -1,5 +1,6 @@
 """Stage 4: train the discriminators alone, against the frozen completion network."""
 
+from glcic import paths
 from glcic.params import Params
 from glcic.phases.pretrain_discriminators import PretrainDiscriminatorsPhase
 from pipeline import _discriminator, _stage, _training
@@ -14,7 +15,7 @@ def main(params: Params) -> None:
         section,
         lambda fabric, faces: PretrainDiscriminatorsPhase(
             fabric,
-            _training.completion_network(params, _stage.PRETRAINED),
+            _training.completion_network(params, paths.PRETRAINED),
             _discriminator.discriminator(params),
             section,
             params.adversarial,

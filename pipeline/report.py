@@ -1,20 +1,20 @@
 """Stage 7: say how sure the scores are, where they fail, and what it all is, on one page."""
 
-from glcic.data.faces import SUMMARY
+from glcic import paths
 from glcic.params import Params, load
 from glcic.report.write import write_report
-from pipeline import _reports, _row, _stage
+from pipeline import _row, _stage
 
 
 def main(params: Params) -> None:
     """Write reports/intervals.csv, differences.csv, slices.csv and index.html, and models/model_card.md."""
-    configuration = load(_stage.PARAMS)
+    configuration = load(paths.PARAMS)
     write_report(
-        _stage.REPORTS,
+        paths.REPORT.folder,
         params,
-        summary=_stage.FACES / SUMMARY,
-        weights=_stage.COMPLETION,
-        card=_reports.CARD,
+        summary=paths.FACES_SUMMARY,
+        weights=paths.COMPLETION,
+        card=paths.CARD,
     )
     # Here, since in the queue of experiments nothing else would run after this last stage.
     _row.complete(configuration)

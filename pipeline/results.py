@@ -6,20 +6,21 @@ from typing import Annotated
 
 import typer
 
+from glcic import paths
 from glcic.evaluation.definitions import ALL
 from glcic.params import Params, load
 from glcic.report.contents import Scored, read_scored, read_table, records
 from glcic.report.published import COLUMNS, MASK_SET, SAME, what_differs
 from glcic.report.tables import Row, beside_published, scores
 from glcic.report.words import percent
-from pipeline import _reports, _stage
+from pipeline import _stage
 
 SHOWN = ("l1_hole", "l1", "psnr", "ssim")  # the page has all metrics
 
 
 def main(
     report: Annotated[Path, typer.Argument(help="folder of the report, with its params.yaml if it has its own")] = (
-        _stage.REPORTS
+        paths.REPORT.folder
     ),
 ) -> None:
     """Print the tables in Markdown, ready for a README."""
@@ -28,10 +29,10 @@ def main(
 
 def _print(report: Path) -> None:
     scored = read_scored(report)
-    own = report / _stage.PARAMS.name
-    params = load(own if own.exists() else _stage.PARAMS)
+    own = report / paths.PARAMS.name
+    params = load(own if own.exists() else paths.PARAMS)
     parts = [_all_methods(scored)]
-    if (masks := report / _reports.MASKS.name).exists():
+    if (masks := report / paths.REPORT.manifest.name).exists():
         parts.append(_about_holes(masks))
     if len(scored.intervals):
         parts.append(_about_intervals(scored, params))
@@ -58,7 +59,7 @@ def _about_intervals(scored: Scored, params: Params) -> str:
     drawn = f"{scored.people:,} people" if scored.people else "images"
     return (
         f"Means over {scored.images:,} test images, with {percent(params.report.confidence)} bootstrap intervals over "
-        f"{drawn}. More metrics, paired differences and pictures: {_reports.PAGE.name} in the same folder."
+        f"{drawn}. More metrics, paired differences and pictures: {paths.REPORT.page.name} in the same folder."
     )
 
 

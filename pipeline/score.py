@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import typer
 
+from glcic import paths
 from glcic.data.faces import Faces
 from glcic.errors import UserError
 from glcic.evaluation.definitions import ALL, METHODS
@@ -20,7 +21,7 @@ from glcic.report.bootstrap import Bootstrap, differences, in_words, intervals
 from glcic.report.contents import Scored, records
 from glcic.report.tables import scores
 from glcic.report.words import change, method_title
-from pipeline import _reports, _stage
+from pipeline import _stage
 from pipeline.export import test_manifest
 
 
@@ -35,9 +36,9 @@ def main(
 def _score(folder: Path, name: str) -> None:
     if name in METHODS:
         raise UserError(f"{name}: one of our methods is called so; choose another name")
-    if not _stage.SCORES.exists():
-        raise UserError(f"{_stage.SCORES}: no such file; run `dvc repro` or `dvc pull` first")
-    params = load(_stage.PARAMS)
+    if not paths.REPORT.scores.exists():
+        raise UserError(f"{paths.REPORT.scores}: no such file; run `dvc repro` or `dvc pull` first")
+    params = load(paths.PARAMS)
     manifest = test_manifest()
     sets = [mask_set for mask_set in manifest["mask_set"] if (folder / mask_set).is_dir()]
     if not sets:
@@ -45,23 +46,23 @@ def _score(folder: Path, name: str) -> None:
             f"{folder}: has none of the folders {', '.join(manifest['mask_set'])}; `glcic export` shows how"
         )
     check_manifest(folder, manifest)
-    faces = Faces(_stage.FACES, "test")
+    faces = Faces(paths.FACES, "test")
     found = []
     with Evaluation(
         Methods({}), batch=params.evaluate.batch, processes=params.runtime.threads, extra=params.evaluate.extra
     ) as evaluation:
         for mask_set in sets:
-            holes = stored(_reports.HOLES, "test", mask_set, faces.size)
+            holes = stored(paths.REPORT.masks, "test", mask_set, faces.size)
             found.append(evaluation.scores(faces, holes, given={name: completions(folder, faces, holes)}))
     theirs = pd.concat([scores for scores, _ in found], ignore_index=True).replace([np.inf, -np.inf], np.nan)
-    ours = pd.read_csv(_stage.SCORES)
+    ours = pd.read_csv(paths.REPORT.scores)
     ours = ours[(ours["split"] == "test") & ours["mask_set"].isin(sets)]
     together = pd.concat([ours, theirs], ignore_index=True)[[name for name in theirs.columns if name in ours.columns]]
     bootstrap = Bootstrap(params.report.resamples, params.report.confidence, params.seed)
     sure, paired = intervals(together, bootstrap), differences(together, name, bootstrap)
     for table, file in ((theirs, "scores.csv"), (sure, "intervals.csv"), (paired, "differences.csv")):
         table.to_csv(folder / file, index=False, float_format="%.6g", lineterminator="\n")
-    reported = read_methods(_stage.METHODS.read_text(encoding="utf-8"))
+    reported = read_methods(paths.REPORT.methods.read_text(encoding="utf-8"))
     means = means_of(found)
     methods = {mask_set: _with_all_metrics(reported[mask_set] | means[mask_set]) for mask_set in sets}
     (folder / "methods.csv").write_text(write_methods(methods), encoding="utf-8")

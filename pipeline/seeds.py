@@ -5,16 +5,18 @@ Each repetition is a DVC experiment, seed-0 and so on; interrupted, the same com
 
 import typer
 
+from glcic import paths
 from glcic.experiments.compare import Run
+from glcic.experiments.repository import check_git, git
 from glcic.experiments.seeds import conditions, repetitions, scores, summary, tolerances, write_tolerances
-from glcic.experiments.verify import TOLERANCES, Numbers, methods_numbers, metrics_numbers
+from glcic.experiments.verify import Numbers, methods_numbers, metrics_numbers
 from glcic.files import atomic
 from pipeline import _stage
-from pipeline._experiments import Stop, check_git, git
+from pipeline._experiments import Stop
 from pipeline._runs import alone, train
 
-SEEDS_TABLE = _stage.REPORTS / "seeds.csv"
-REPORT_TOLERANCES = _stage.REPORTS / TOLERANCES
+SEEDS_TABLE = paths.REPORT.folder / "seeds.csv"
+REPORT_TOLERANCES = paths.REPORT.tolerances
 COMMAND = "python -m pipeline.seeds"
 
 
@@ -24,7 +26,7 @@ def main() -> None:
 
 
 def _repeat(stop: Stop) -> None:
-    runs = repetitions(_stage.PARAMS)
+    runs = repetitions(paths.PARAMS)
     check_git()
     done = train({run.name: run for run in runs.values()}, stop, COMMAND)
     numbers = {seed: _numbers(run, done[run.name]) for seed, run in runs.items()}
@@ -40,9 +42,9 @@ def _repeat(stop: Stop) -> None:
 
 def _numbers(run: Run, commit: str) -> Numbers:
     """What the report of an experiment says."""
-    texts = {path: git("show", f"{commit}:./{path}") for path in (_stage.METRICS, _stage.METHODS)}
+    texts = {path: git("show", f"{commit}:./{path}") for path in (paths.REPORT.metrics, paths.REPORT.methods)}
     metrics, methods = (f"{path} of experiment {run.name}" for path in texts)
-    return metrics_numbers(texts[_stage.METRICS], metrics) | methods_numbers(texts[_stage.METHODS], methods)
+    return metrics_numbers(texts[paths.REPORT.metrics], metrics) | methods_numbers(texts[paths.REPORT.methods], methods)
 
 
 if __name__ == "__main__":

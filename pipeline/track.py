@@ -12,27 +12,26 @@ from pathlib import Path
 
 import typer
 
-from glcic import tracking
-from glcic.data.faces import SUMMARY
+from glcic import paths, tracking
 from glcic.errors import UserError
+from glcic.experiments.repository import experiments, take_files, take_outputs
 from glcic.params import load
 from pipeline import _row, _stage
-from pipeline._commits import experiments, take_files, take_outputs
 
 
 def main() -> None:
     """Upload curves, metrics, sample grids, figures and models that the rows lack."""
-    if not load(_stage.PARAMS).tracking.enabled:
+    if not load(paths.PARAMS).tracking.enabled:
         print("tracking.enabled is false: there are no rows to complete")
         return
     done = set()  # fingerprints: an experiment with the parameters of the workspace shares its row
-    if _stage.METRICS.exists() and _is_up_to_date():
-        configuration = load(_stage.PARAMS)
+    if paths.REPORT.metrics.exists() and _is_up_to_date():
+        configuration = load(paths.PARAMS)
         if (line := _row.complete(configuration)) is None:
             return  # a server that is down, which has been said
         print(line)
         done.add(tracking.fingerprint(configuration.model_dump(mode="json")))
-    elif _stage.METRICS.exists():  # of another configuration, or of the last one while this one is training
+    elif paths.REPORT.metrics.exists():  # of another configuration, or of the last one while this one is training
         print("the workspace is not up to date with params.yaml (`dvc repro`), or being made: its row is left as it is")
     for ref, commit in experiments().items():
         with tempfile.TemporaryDirectory() as folder:
@@ -48,19 +47,19 @@ def _is_up_to_date() -> bool:
 
 def _complete_experiment(name: str, commit: str, folder: Path, done: Collection[str]) -> bool:
     """Complete its row, if it has a complete pipeline and its parameters are not done; False if tracking has failed."""
-    take_files(commit, [_stage.PARAMS, Path("dvc.lock"), _stage.REPORTS], folder)
+    take_files(commit, [paths.PARAMS, Path("dvc.lock"), paths.REPORT.folder], folder)
     try:
-        params = load(folder / _stage.PARAMS).model_dump(mode="json")
+        params = load(folder / paths.PARAMS).model_dump(mode="json")
     except UserError as error:
         print(f"experiment {name}: parameters of another version of the code ({error}); passed over", file=sys.stderr)
         return True
     files = _row.outputs(folder)
     if not files.finished or not params["tracking"]["enabled"] or tracking.fingerprint(params) in done:
         return True
-    complete = tracking.is_complete(_stage.ROOT, params, files)
+    complete = tracking.is_complete(paths.ROOT, params, files)
     if complete is False:
-        take_outputs(commit, [_stage.MODELS, _stage.FACES / SUMMARY], folder)
-        line = tracking.complete_row(_stage.ROOT, params, files, title=name)
+        take_outputs(commit, [paths.MODELS, paths.FACES_SUMMARY], folder)
+        line = tracking.complete_row(paths.ROOT, params, files, title=name)
         print(line or "", end="\n" if line else "")
         return line is not None
     return complete is True

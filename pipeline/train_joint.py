@@ -1,5 +1,6 @@
 """Stage 5: train completion network and discriminators together."""
 
+from glcic import paths
 from glcic.params import Params
 from glcic.phases.train_joint import TrainJointPhase
 from pipeline import _discriminator, _stage, _training
@@ -14,8 +15,8 @@ def main(params: Params) -> None:
         section,
         lambda fabric, faces: TrainJointPhase(
             fabric,
-            _training.completion_network(params, _stage.PRETRAINED),
-            _discriminator.discriminator(params, _stage.DISCRIMINATOR),
+            _training.completion_network(params, paths.PRETRAINED),
+            _discriminator.discriminator(params, paths.DISCRIMINATOR),
             section,
             params.adversarial,
             params.input,

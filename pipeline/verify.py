@@ -14,9 +14,10 @@ from typing import Annotated
 import typer
 from ruamel.yaml import YAML
 
+from glcic import paths
 from glcic.errors import UserError
+from glcic.experiments.repository import git, head_commit, uncommitted
 from glcic.experiments.verify import (
-    TOLERANCES,
     altered_files,
     compare,
     compare_files,
@@ -27,15 +28,16 @@ from glcic.experiments.verify import (
     table,
 )
 from glcic.params import Params, load
+from glcic.paths import ReportFolder
 from pipeline import _stage
-from pipeline._experiments import Stop, Stopped, dvc, git, head_commit, uncommitted
+from pipeline._experiments import Stop, Stopped, dvc
 
 MIXING = ("DVC_", "MLFLOW_")  # of environment variables: they would lead the rebuild to files that are not its own
 
 
 def main(
     report: Annotated[Path, typer.Argument(help="folder of the report, with its params.yaml if it has its own")] = (
-        _stage.REPORTS
+        paths.REPORT.folder
     ),
 ) -> None:
     """Rebuild a report in a clean clone; exit status 1 if it says what the rebuild does not."""
@@ -60,22 +62,22 @@ def _verify(report: Path, stop: Stop) -> bool:
     commit = head_commit()
     print(f"rebuilding {report}, preset {params.preset}, with the code of commit {commit[:7]}")
     changed = uncommitted()
-    if unverified := [path for path in changed if path.split("/")[0] in _stage.CODE]:
+    if unverified := [path for path in changed if path.split("/")[0] in paths.CODE]:
         print(f"note: not committed and so not verified: {', '.join(unverified)}")
-    if source == _stage.PARAMS and str(source) in changed:
+    if source == paths.PARAMS and str(source) in changed:
         print(f"note: {source} is not as committed; {report} is rebuilt with its parameters as they stand")
-    if not (report / TOLERANCES).exists():
-        print(f"note: {report / TOLERANCES}: no such file; only identical numbers count")
+    if not (ReportFolder(report).tolerances).exists():
+        print(f"note: {ReportFolder(report).tolerances}: no such file; only identical numbers count")
     sys.stdout.flush()
     folder = Path(tempfile.mkdtemp(prefix="glcic-verify-")).resolve()
     keep = False
     try:
         project = _clone(commit, folder)
-        with (project / _stage.PARAMS).open("w", encoding="utf-8") as file:
+        with (project / paths.PARAMS).open("w", encoding="utf-8") as file:
             YAML(typ="safe").dump(params.model_dump(mode="json"), file)
         dvc("repro", "--force", stop=stop, shown=True, folder=project, environment=_environment())
-        compared = compare(reported, read_numbers(project / _stage.REPORTS), tolerances)
-        files = compare_files(report, project / _stage.REPORTS)
+        compared = compare(reported, read_numbers(project / paths.REPORT.folder), tolerances)
+        files = compare_files(report, project / paths.REPORT.folder)
         altered = altered_files(files, compared)
         print("", *(f"{name}: {said}" for name, said in files.items()), "", table(compared), "", sep="\n")
         print(summary(report, compared, altered), flush=True)
@@ -95,12 +97,12 @@ def _parameters_of(report: Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    own = report / _stage.PARAMS.name
+    own = report / paths.PARAMS.name
     if own.exists():
         return own
-    if report.resolve() != _stage.REPORTS.resolve():
+    if report.resolve() != paths.REPORT.folder.resolve():
         raise UserError(f"{own}: no such file; put the parameters there that the report was made with")
-    return _stage.PARAMS
+    return paths.PARAMS
 
 
 def _here(source: Path) -> Params:
@@ -109,7 +111,7 @@ def _here(source: Path) -> Params:
     Raises:
         UserError: they are invalid.
     """
-    here = load(_stage.PARAMS)
+    here = load(paths.PARAMS)
     data = {name: str(Path(where).resolve()) for name in ("celeba", "images") if (where := getattr(here.runtime, name))}
     runtime, tracking = here.runtime.model_copy(update=data), here.tracking.model_copy(update={"enabled": False})
     return load(source).model_copy(update={"runtime": runtime, "tracking": tracking})
@@ -121,7 +123,7 @@ def _clone(commit: str, folder: Path) -> Path:
     git("clone", "--quiet", "--no-checkout", git("rev-parse", "--show-toplevel").rstrip("\n"), str(folder))
     git("-C", str(folder), "checkout", "--quiet", "--detach", commit)
     project = folder / prefix
-    shutil.rmtree(project / _stage.REPORTS, ignore_errors=True)
+    shutil.rmtree(project / paths.REPORT.folder, ignore_errors=True)
     # Whatever DVC's global configuration says, outputs go to a cache of the clone's own.
     (project / ".dvc/config.local").write_text("[cache]\n    dir = cache\n", encoding="utf-8")
     return project

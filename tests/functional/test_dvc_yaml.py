@@ -16,6 +16,7 @@ STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 # Source files that can change no result; neither they nor what they alone import are dependencies.
 NEUTRAL = {
     Path("src/glcic/params.py"),  # accepts or refuses values: those that DVC compares, since none is made up there
+    Path("src/glcic/paths.py"),  # names the outputs that dvc.yaml names, and those DVC compares
     Path("src/glcic/training/finished.py"),  # removes checkpoints, without which the same weights come later
     Path("pipeline/_row.py"),  # this and the rest record results, like the section tracking
     *(path.relative_to(ROOT) for path in (ROOT / "src" / "glcic" / "tracking").glob("*.py")),

@@ -20,6 +20,7 @@ from glcic.data.faces import FACES, INDEX, REFUSED, SUMMARY
 from glcic.data.sources import raw
 from glcic.errors import UserError
 from glcic.files import atomic
+from glcic.paths import SPLITS
 
 BLOCK = 64  # images a worker handles at a time: bounds memory and makes up for the cost of sending results
 
@@ -75,8 +76,8 @@ def crop_all(source: Path, folder: Path, *, size: int, square: int | None, max_r
                 refused.append((name, result))
                 continue
             packed.write(result.tobytes())
-            rows.append((name, raw.SPLITS[split]))
-            if raw.SPLITS[split] == "train":
+            rows.append((name, SPLITS[split]))
+            if SPLITS[split] == "train":
                 total += result.mean(axis=(1, 2), dtype=np.float64) / 255
                 counted += 1
         packed.seek(0)
@@ -156,7 +157,7 @@ def _check_share(path: Path, refused: list[tuple[str, str]], n: int, max_refused
 
 def _count(index: pd.DataFrame, partition: Path) -> dict[str, int]:
     """Images of each split; none may be empty."""
-    counts = {name: int((index["split"] == name).sum()) for name in raw.SPLITS}
+    counts = {name: int((index["split"] == name).sum()) for name in SPLITS}
     empty = [name for name, count in counts.items() if count == 0]
     if empty:
         raise UserError(

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glcic import paths
 from glcic.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FACES, INDEX, REFUSED, SUMMARY = "faces.npy", "index.csv", "refused.csv", "summary.json"
+FACES, INDEX, REFUSED, SUMMARY = (
+    path.name for path in (paths.FACES_ARRAY, paths.FACES_INDEX, paths.FACES_REFUSED, paths.FACES_SUMMARY)
+)
 
 
 class Faces:

@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 
 from glcic.errors import UserError
 from glcic.evaluation.tables import read_methods
-from glcic.report.contents import CURVES, DIFFERENCES, INTERVALS, MASKS, METHODS, SLICES
+from glcic.paths import REPORT, ReportFolder
 
-METRICS, TOLERANCES = "metrics.json", "tolerances.json"
-DERIVED = (INTERVALS, DIFFERENCES, SLICES)  # follow from the scores
+METRICS, METHODS, MANIFEST = (path.name for path in (REPORT.metrics, REPORT.methods, REPORT.manifest))
+DERIVED = tuple(path.name for path in (REPORT.intervals, REPORT.differences, REPORT.slices))  # follow from the scores
 ABOUT = "about"  # in tolerances.json: a sentence on where they come from
 
 Name = tuple[str, ...]  # of a number: the file it stands in, then its keys there
@@ -66,7 +66,8 @@ def read_numbers(report: Path) -> Numbers:
     Raises:
         UserError: there is no metrics.json, or a file is broken.
     """
-    metrics, methods = report / METRICS, report / METHODS
+    files = ReportFolder(report)
+    metrics, methods = files.metrics, files.methods
     if not metrics.is_file():
         raise UserError(f"{metrics}: no such file; name the folder of a report, like reports")
     numbers = metrics_numbers(_text(metrics), str(metrics))
@@ -107,7 +108,7 @@ def read_tolerances(report: Path) -> dict[Name, float]:
     Raises:
         UserError: the file is broken, or a tolerance is not a number of 0 or more.
     """
-    path = report / TOLERANCES
+    path = ReportFolder(report).tolerances
     if not path.exists():
         return {}
     tree = {key: value for key, value in _tree(_text(path), str(path)).items() if key != ABOUT}
@@ -208,8 +209,10 @@ SAME = "byte-identical"
 def compare_files(report: Path, rebuilt: Path) -> dict[str, str]:
     """Of every curve and every table beside methods.csv, in either: whether the bytes are the same."""
     folders = (report, rebuilt)
-    tables = [name for name in (MASKS, *DERIVED) if any((folder / name).exists() for folder in folders)]
-    curves = {path.relative_to(folder).as_posix() for folder in folders for path in (folder / CURVES).glob("*.csv")}
+    tables = [name for name in (MANIFEST, *DERIVED) if any((folder / name).exists() for folder in folders)]
+    curves = {
+        path.relative_to(folder).as_posix() for folder in folders for path in ReportFolder(folder).curves.glob("*.csv")
+    }
     said = {}
     for name in [*tables, *sorted(curves)]:
         before, after = report / name, rebuilt / name
@@ -229,7 +232,7 @@ def altered_files(said: Mapping[str, str], compared: Sequence[Compared]) -> list
     scores came out identical, so must they.
     """
     kept = {name: how for name, how in said.items() if how not in (SAME, Verdict.NOT_REPORTED.value)}
-    found = [f"{MASKS} has other holes"] if MASKS in kept else []
+    found = [f"{MANIFEST} has other holes"] if MANIFEST in kept else []
     if all(number.verdict in (Verdict.IDENTICAL, Verdict.NOT_REPORTED) for number in compared):
         found += [f"{name} does not follow from the same scores" for name in DERIVED if name in kept]
     return found

@@ -15,11 +15,8 @@ import pandas as pd
 from glcic.errors import UserError
 from glcic.evaluation.tables import Scores, read_methods
 from glcic.params import Params
+from glcic.paths import TRAINING_STAGES, ReportFolder
 
-METHODS, MASKS, SCORES, CURVES, GALLERY = "methods.csv", "masks.csv", "scores.csv", "curves", "gallery"
-INTERVALS, DIFFERENCES, SLICES, PAGE = "intervals.csv", "differences.csv", "slices.csv", "index.html"
-FIGURES = ("figures/completions.png", "completions.png")  # the second one in folders that hold little else
-STAGES = ("pretrain_generator", "pretrain_discriminators", "train_joint")
 METHOD = "completion"  # whose report it is
 RANKS = ("best", "median", "worst")
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norm: kept with weights, not learnt
@@ -130,20 +127,21 @@ def read_contents(folder: Path, params: Params, summary: Path | None = None, wei
     Raises:
         UserError: a table is missing or broken.
     """
+    files = ReportFolder(folder)
     scored = read_scored(folder)
-    curves = {stage: read_curve(folder / CURVES / f"{stage}.csv") for stage in STAGES}
-    figures = [folder / name for name in FIGURES if (folder / name).is_file()]
+    curves = {stage: read_curve(files.curve(stage)) for stage in TRAINING_STAGES}
+    figures = [path for path in (files.figure, files.kept_figure) if path.is_file()]
     return Contents(
         place="" if folder.is_absolute() else folder.as_posix(),
         params=params,
         methods=scored.methods,
         intervals=scored.intervals,
-        differences=read_table(folder / DIFFERENCES),
-        slices=read_table(folder / SLICES),
-        masks=_manifest(folder / MASKS),
+        differences=read_table(files.differences),
+        slices=read_table(files.slices),
+        masks=_manifest(files.manifest),
         curves={stage: curve for stage, curve in curves.items() if curve},
         figure=figures[0] if figures else None,
-        gallery=_gallery(folder / GALLERY),
+        gallery=_gallery(files.gallery),
         summary=json.loads(summary.read_text(encoding="utf-8")) if summary is not None else None,
         weights=read_weights(weights) if weights is not None else None,
     )
@@ -155,17 +153,16 @@ def read_scored(folder: Path) -> Scored:
     Raises:
         UserError: methods.csv is missing, or a table is broken.
     """
-    path = folder / METHODS
+    files = ReportFolder(folder)
     try:
-        methods = read_methods(path.read_text(encoding="utf-8"))
+        methods = read_methods(files.methods.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `dvc repro` first") from None
+        raise UserError(f"{files.methods}: no such file; run `dvc repro` first") from None
     except (KeyError, ValueError) as error:
-        raise UserError(f"{path} is no table of mask sets, methods and scores: {error}; restore it") from None
+        raise UserError(f"{files.methods} is no table of mask sets, methods and scores: {error}; restore it") from None
     if not methods:
-        raise UserError(f"{path}: no scores in it; run `dvc repro`")
-    intervals = folder / INTERVALS
-    return Scored(methods, read_table(intervals) if intervals.exists() else pd.DataFrame())
+        raise UserError(f"{files.methods}: no scores in it; run `dvc repro`")
+    return Scored(methods, read_table(files.intervals) if files.intervals.exists() else pd.DataFrame())
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -6,8 +6,9 @@ import pandas as pd
 
 from glcic.errors import UserError
 from glcic.files import atomic
+from glcic.paths import ReportFolder
 from glcic.report.bootstrap import Bootstrap, differences, intervals
-from glcic.report.contents import DIFFERENCES, INTERVALS, MASKS, METHOD, SCORES, SLICES, read_table
+from glcic.report.contents import METHOD, read_table
 from glcic.report.slices import shown_methods, slices
 
 
@@ -17,13 +18,14 @@ def write_statistics(folder: Path, bootstrap: Bootstrap) -> None:
     Raises:
         UserError: one of these is missing, or has no scores of the test split.
     """
-    scores, masks = read_table(folder / SCORES), read_table(folder / MASKS)
+    files = ReportFolder(folder)
+    scores, manifest = read_table(files.scores), read_table(files.manifest)
     test = scores[scores["split"] == "test"]
     if test.empty:
-        raise UserError(f"{folder / SCORES}: no scores of the test split; run `dvc repro`")
-    _write(folder / INTERVALS, intervals(test, bootstrap))
-    _write(folder / DIFFERENCES, differences(test, METHOD, bootstrap))
-    _write(folder / SLICES, slices(test, shown_methods(test), int(masks["size"].iloc[0]), bootstrap))
+        raise UserError(f"{files.scores}: no scores of the test split; run `dvc repro`")
+    _write(files.intervals, intervals(test, bootstrap))
+    _write(files.differences, differences(test, METHOD, bootstrap))
+    _write(files.slices, slices(test, shown_methods(test), int(manifest["size"].iloc[0]), bootstrap))
 
 
 def _write(path: Path, table: pd.DataFrame) -> None:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from glcic.params import Params
+from glcic.paths import ReportFolder
 from glcic.report.bootstrap import Bootstrap
 from glcic.report.card import write_card
-from glcic.report.contents import PAGE, SCORES, read_contents
+from glcic.report.contents import read_contents
 from glcic.report.page import write_page
 from glcic.report.statistics import write_statistics
 
@@ -31,10 +32,10 @@ def write_report(
     Raises:
         UserError: a table is missing or broken.
     """
-    if (folder / SCORES).is_file():
+    if ReportFolder(folder).scores.is_file():
         section = params.report
         write_statistics(folder, Bootstrap(section.resamples, section.confidence, params.seed))
     contents = read_contents(folder, params, summary, weights)
-    write_page(folder / PAGE, contents)
+    write_page(ReportFolder(folder).page, contents)
     if card is not None:
         write_card(card, contents)

@@ -11,6 +11,7 @@ import numpy as np
 from glcic.data.sources import raw
 from glcic.errors import UserError
 from glcic.files import atomic, full_disk_explained
+from glcic.paths import SPLITS
 
 UNUSABLE = re.compile("[\r\n\ud800-\udfff]")  # line breaks, and bytes that are not UTF-8
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
@@ -88,7 +89,7 @@ def _listed(names: Sequence[str], partition: Path) -> dict[str, int]:
 
 
 def _refuse_empty(splits: Mapping[str, int], origin: str) -> None:
-    for split, word in enumerate(raw.SPLITS):
+    for split, word in enumerate(SPLITS):
         if split not in splits.values():
             count = len(splits)
             raise UserError(f"none of {count} images is in the {word} split: give more, or change {origin}")

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from glcic.errors import UserError
+from glcic.paths import SPLITS
 
 IMAGES = "images.zip"
 PARTITION = "list_eval_partition.txt"
 IDENTITY = "identity_CelebA.txt"
-SPLITS = ("train", "val", "test")
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 # What reading a member of a zip may raise; RuntimeError: it is encrypted or packed in an unknown way.

@@ -1,10 +1,65 @@
-"""What DVC experiments left behind: their commits, the files in them, and the outputs in DVC's cache."""
+"""What git and DVC know: the commit that is checked out, finished experiments, their files and outputs."""
 
 import io
+import os
 import subprocess
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from glcic.errors import UserError
+
+# What may differ from the commit that experiments start from.
+CHANGEABLE = ("params.yaml", "dvc.lock", "reports", "README.md")
+
+
+def git(*arguments: str) -> str:
+    process = subprocess.run(["git", *arguments], capture_output=True, text=True, encoding="utf-8")
+    if process.returncode:
+        raise UserError(f"`git {' '.join(arguments)}` failed: {process.stderr.strip()}")
+    return process.stdout
+
+
+def head_commit() -> str:
+    """The commit that is checked out.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        return git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip()
+    except UserError:
+        raise UserError(
+            "no git commit here, which experiments and `glcic verify` start from; run "
+            "`git init && git add -A && git commit`"
+        ) from None
+    except FileNotFoundError:
+        raise UserError("git: no such program; install git") from None
+
+
+def uncommitted() -> list[str]:
+    """Files that differ from the commit that is checked out, and source files that it lacks."""
+    changed = git("diff", "--name-only", "--relative", "HEAD").splitlines()
+    return changed + git("ls-files", "--others", "--exclude-standard", "src", "pipeline").splitlines()
+
+
+def check_git(*changeable: Path) -> None:
+    """Experiments start from a commit: it must be there, and hold everything but parameters and results.
+
+    Args:
+        changeable: more files that may differ.
+
+    Raises:
+        UserError: says what to commit.
+    """
+    head_commit()
+    ignored = {*CHANGEABLE, *(Path(os.path.relpath(file)).as_posix() for file in changeable)}
+    unfit = [path for path in uncommitted() if path not in ignored and path.split("/")[0] not in ignored]
+    if unfit:
+        more = f" and {len(unfit) - 5} more" if len(unfit) > 5 else ""
+        raise UserError(
+            f"not committed: {', '.join(unfit[:5])}{more}; commit or stash, since experiments start from it"
+        )
 
 
 def experiments() -> dict[str, str]:
