@@ -30,7 +30,7 @@ from glcic.training.finished import settle
 from glcic.training.loop import Observer, Progress, start_fabric, train
 from glcic.training.phase import Phase
 from glcic.training.samples import sample_grid, write_png
-from glcic.training.stop import Interrupted
+from glcic.training.stop import Stopped
 from pipeline import _stage
 
 # What it takes to use a network.
@@ -148,10 +148,10 @@ def run(
                 scratch,
                 watch or Observer(),
                 workers=params.runtime.workers,
-                parent=_stage.PARENT,
+                parent=_stage.PARENT if "DVC_STAGE" in os.environ else None,
                 score=score,
             )
-        except Interrupted as interruption:
+        except Stopped as interruption:
             if fabric.global_rank:
                 return  # a child that fails would have Fabric kill the first process
             typer.echo(str(interruption), err=True)

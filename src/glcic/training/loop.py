@@ -24,7 +24,7 @@ from glcic.training.checkpoints import Scratch
 from glcic.training.curves import Point
 from glcic.training.optimizers import schedule_factor, set_learning_rate
 from glcic.training.phase import Phase, total
-from glcic.training.stop import Interrupted, StopRequest
+from glcic.training.stop import Stopped, StopRequest
 
 
 class Observer:
@@ -82,7 +82,7 @@ def train(
     observer: Observer,
     *,
     workers: int,
-    parent: int,
+    parent: int | None,
     score: str | None,
 ) -> Progress:
     """Train from the last checkpoint, or from the start, to the section's last step.
@@ -92,14 +92,14 @@ def train(
 
     Args:
         workers: processes that prepare batches ahead.
-        parent: process id of the stage's parent at its start; see `StopRequest`.
+        parent: process id of DVC, if it started the stage; see `StopRequest`.
         score: name of the validation score whose best weights are kept; None keeps none.
 
     Returns:
         The finished progress; the last weights are in the phase's networks.
 
     Raises:
-        Interrupted: SIGINT, SIGTERM or the death of DVC; the checkpoint holds everything.
+        Stopped: a signal, or the death of DVC; the checkpoint holds everything.
         UserError: the disk has no room for the checkpoints.
     """
     fabric = phase.fabric
@@ -151,11 +151,11 @@ def train(
                     bar.write(_line(scratch.stage, progress.curve[-1], section, rate))
                     sys.stdout.flush()  # or a log file would show it only much later
                 observer.validated(progress.step, progress.curve, rate)
-            stopping = stop.requested(fabric)
+            stopping = _wanted_anywhere(stop, fabric)
             if not saved and (last or stopping or progress.step % section.checkpoint_every == 0):
                 _save(phase, progress, scratch)
             if stopping and not last:
-                raise Interrupted(
+                raise Stopped(
                     f"{scratch.stage}: stopped after step {progress.step} of {section.steps} ({stop.reason}); "
                     "the checkpoint is saved, run the same command again to go on"
                 )
@@ -170,6 +170,13 @@ def _failures_told(observer: Observer) -> Iterator[None]:
     except BaseException:  # whatever it was: nobody is training any more
         observer.interrupted()
         raise
+
+
+def _wanted_anywhere(stop: StopRequest, fabric: Fabric) -> bool:
+    """Whether to stop; every process of a training gets the same answer."""
+    if fabric.world_size == 1:
+        return bool(stop.reason)
+    return total(fabric, torch.tensor(float(bool(stop.reason)), device=fabric.device)).item() > 0
 
 
 def _save(phase: Phase, progress: Progress, scratch: Scratch) -> None:

@@ -1,37 +1,37 @@
-"""When to stop early: a signal, or the death of the process that started the stage."""
+"""When to stop early: a signal, or the death of the process that started the work."""
 
 import os
 import signal
 from types import FrameType
 from typing import Self
 
-import torch
-from lightning_fabric import Fabric
 
-from glcic.training.phase import total
-
-
-class Interrupted(Exception):
-    """Training stopped before its last step; the checkpoint is saved.
+class Stopped(Exception):
+    """The work stopped before its end, since somebody asked; what is needed to go on is saved.
 
     A stage must exit non-zero on it, because DVC records a stage that exits 0 as finished.
     """
 
 
 class StopRequest:
-    """Turns SIGINT and SIGTERM into a question the loop asks after each step; a second signal kills.
+    """Turns SIGINT, SIGTERM and SIGHUP into a question, to be asked where the work can be left; a second one kills.
 
-    Under DVC (`DVC_STAGE` is set) the death of the parent counts as well: a SIGTERM to DVC's own process
-    alone would leave its child training as an orphan.
+    A signal that is ignored (`nohup`) stays so.
+
+    Attributes:
+        reason: why to stop; empty while nobody has asked.
     """
 
-    def __init__(self, parent: int) -> None:
-        """`parent`: process id of the stage's parent at its very start; by now it may be gone."""
-        self.reason = ""
-        self._parent = parent if "DVC_STAGE" in os.environ else None
+    def __init__(self, parent: int | None = None) -> None:
+        """`parent`: process whose death counts as well: its id at this one's very start; by now it may be gone."""
+        self._reason = ""
+        self._parent = parent
 
     def __enter__(self) -> Self:
-        self._previous = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        self._previous = {s: signal.getsignal(s) for s in handled if signal.getsignal(s) is not signal.SIG_IGN}
+        for number in self._previous:
+            signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -39,13 +39,16 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.reason = signal.Signals(number).name
+        self._reason = signal.Signals(number).name
         signal.signal(number, self._previous[signal.Signals(number)])
 
-    def requested(self, fabric: Fabric) -> bool:
-        """Whether to stop; every process of a training gets the same answer."""
+    @property
+    def reason(self) -> str:
         if self._parent is not None and os.getppid() != self._parent:
-            self.reason = "the process that started this stage is gone"
-        if fabric.world_size == 1:
-            return bool(self.reason)
-        return total(fabric, torch.tensor(float(bool(self.reason)), device=fabric.device)).item() > 0
+            return "the process that started this stage is gone"
+        return self._reason
+
+    def check(self) -> None:
+        """Raise Stopped if somebody asked."""
+        if self.reason:
+            raise Stopped(self.reason)

@@ -25,7 +25,7 @@ from glcic.training.curves import Point
 from glcic.training.finished import settle
 from glcic.training.loop import Observer, Progress, train
 from glcic.training.optimizers import make_optimiser, schedule_factor, set_learning_rate
-from glcic.training.stop import Interrupted
+from glcic.training.stop import Stopped
 from support.project import TINY, Project, default_tree, merge
 
 
@@ -101,7 +101,7 @@ def test_resuming_is_bit_identical(cropped: Project, tmp_path: Path, kill_at: in
         assert 0 < sum(point["skipped"] for point in whole.curve) < len(whole.curve)
 
     scratch, observer = Scratch(tmp_path / "cut", "train_joint", "f" * 64), Silent(kill_at)
-    with pytest.raises(Interrupted, match=f"step {kill_at} of 6"):
+    with pytest.raises(Stopped, match=f"step {kill_at} of 6"):
         run(cropped, scratch, observer, section)
     assert observer.was_interrupted
     observer = Silent()
