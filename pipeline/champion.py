@@ -9,7 +9,7 @@ from glcic import paths
 from glcic.data.faces import Faces
 from glcic.params import load
 from glcic.tracking import choose_champion
-from pipeline import _stage
+from pipeline import stage as _stage
 
 
 def main() -> None:

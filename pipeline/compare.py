@@ -17,7 +17,7 @@ from glcic.experiments.compare import PHASES, Result, Run, read_comparison, repo
 from glcic.experiments.repository import check_git, git
 from glcic.files import atomic
 from glcic.params import load
-from pipeline import _stage
+from pipeline import stage as _stage
 from pipeline._experiments import Stop
 from pipeline._runs import alone, train
 

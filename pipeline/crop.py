@@ -3,7 +3,7 @@
 from glcic import paths
 from glcic.data.crop import crop_all
 from glcic.params import Params
-from pipeline import _stage
+from pipeline import stage
 
 
 def main(params: Params) -> None:
@@ -20,4 +20,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    _stage.run("crop", main)
+    stage.run("crop", main)

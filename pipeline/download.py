@@ -10,7 +10,7 @@ from glcic.data.sources.images import gather_images
 from glcic.data.sources.synthetic import write_synthetic
 from glcic.errors import UserError
 from glcic.params import Params
-from pipeline import _stage
+from pipeline import stage
 
 
 def main(params: Params) -> None:
@@ -50,4 +50,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    _stage.run("download", main)
+    stage.run("download", main)

@@ -23,7 +23,7 @@ from glcic.inference.classical import NearestTrainingImage, biharmonic, inpaint,
 from glcic.inference.completer import Completer
 from glcic.params import Params, load
 from glcic.training.finished import settle
-from pipeline import _row, _stage
+from pipeline import _row, stage
 
 
 def main(params: Params) -> None:
@@ -122,4 +122,4 @@ def _write_gallery(faces: Faces, sets: Sequence[MaskSet], scores: pd.DataFrame, 
 
 
 if __name__ == "__main__":
-    _stage.run("evaluate", main)
+    stage.run("evaluate", main)

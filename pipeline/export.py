@@ -11,7 +11,7 @@ from glcic.data.faces import Faces
 from glcic.errors import UserError
 from glcic.evaluation.exchange import MANIFEST, export
 from glcic.evaluation.mask_sets import stored
-from pipeline import _stage
+from pipeline import stage as _stage
 
 
 def main(folder: Annotated[Path, typer.Argument(help="where to write; it must not exist")]) -> None:

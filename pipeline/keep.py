@@ -14,7 +14,7 @@ from glcic.params import load
 from glcic.report.card import write_card
 from glcic.report.contents import read_contents
 from glcic.report.page import write_page
-from pipeline import _stage
+from pipeline import stage as _stage
 
 # What git keeps of a report. Of the others, and of what a report is made from, SHA256SUMS has the hashes.
 TABLES = (

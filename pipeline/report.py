@@ -3,7 +3,7 @@
 from glcic import paths
 from glcic.params import Params, load
 from glcic.report.write import write_report
-from pipeline import _row, _stage
+from pipeline import _row, stage
 
 
 def main(params: Params) -> None:
@@ -21,4 +21,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    _stage.run("report", main)
+    stage.run("report", main)

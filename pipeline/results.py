@@ -13,7 +13,7 @@ from glcic.report.contents import Scored, read_scored, read_table, records
 from glcic.report.published import COLUMNS, MASK_SET, SAME, what_differs
 from glcic.report.tables import Row, beside_published, scores
 from glcic.report.words import percent
-from pipeline import _stage
+from pipeline import stage as _stage
 
 SHOWN = ("l1_hole", "l1", "psnr", "ssim")  # the page has all metrics
 

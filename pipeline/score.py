@@ -21,7 +21,7 @@ from glcic.report.bootstrap import Bootstrap, differences, in_words, intervals
 from glcic.report.contents import Scored, records
 from glcic.report.tables import scores
 from glcic.report.words import change, method_title
-from pipeline import _stage
+from pipeline import stage as _stage
 from pipeline.export import test_manifest
 
 

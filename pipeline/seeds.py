@@ -11,7 +11,7 @@ from glcic.experiments.repository import check_git, git
 from glcic.experiments.seeds import conditions, repetitions, scores, summary, tolerances, write_tolerances
 from glcic.experiments.verify import Numbers, methods_numbers, metrics_numbers
 from glcic.files import atomic
-from pipeline import _stage
+from pipeline import stage as _stage
 from pipeline._experiments import Stop
 from pipeline._runs import alone, train
 

@@ -16,7 +16,8 @@ from glcic import paths, tracking
 from glcic.errors import UserError
 from glcic.experiments.repository import experiments, take_files, take_outputs
 from glcic.params import load
-from pipeline import _row, _stage
+from pipeline import _row
+from pipeline import stage as _stage
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from glcic.experiments.verify import (
 )
 from glcic.params import Params, load
 from glcic.paths import ReportFolder
-from pipeline import _stage
+from pipeline import stage as _stage
 from pipeline._experiments import Stop, Stopped, dvc
 
 MIXING = ("DVC_", "MLFLOW_")  # of environment variables: they would lead the rebuild to files that are not its own

@@ -80,11 +80,12 @@ def test_remote_store_by_its_address_alone(
 
     with serving(command, elsewhere, f"{address}/health", tmp_path / "log"):
         row = tracking.open_row(folder, PARAMS, stage="train_joint", step=0)
-        row.log_point("train_joint", 1, {"loss": 1.0, "images_per_second": 5.0})
+        assert row is not None
+        row.log_point(1, {"loss": 1.0, "images_per_second": 5.0})
     assert capfd.readouterr().err == ""
-    row.log_point("train_joint", 2, {"loss": 0.5, "images_per_second": 5.0})
-    row.log_point("train_joint", 3, {"loss": 0.25, "images_per_second": 5.0})
-    row.finish("train_joint", folder / "outputs")
+    row.log_point(2, {"loss": 0.5, "images_per_second": 5.0})
+    row.log_point(3, {"loss": 0.25, "images_per_second": 5.0})
+    row.finish(folder / "outputs")
     assert tracking.complete_row(folder, PARAMS, outputs) is None
     warnings = capfd.readouterr().err.splitlines()
     assert len(warnings) == 2, warnings  # one of the training, one of the attempt to complete

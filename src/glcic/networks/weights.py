@@ -3,14 +3,16 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from glcic.errors import UserError
 from glcic.files import atomic
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -41,3 +43,13 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load_file(path), about
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise UserError(f"{path} is not a weights file of this project ({error}); name another one") from None
+
+
+def with_weights(network: Network, path: Path) -> Network:
+    """The network, with the weights of a file.
+
+    Raises:
+        UserError: as `load_weights`.
+    """
+    network.load_state_dict(load_weights(path)[0])
+    return network

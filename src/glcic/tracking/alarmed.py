@@ -1,10 +1,7 @@
-"""Alarms in the row of a configuration: a tag each, and a line while it trains."""
+"""Alarms in the row of a configuration: a tag each."""
 
-import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
-
-from tqdm import tqdm
 
 from glcic.report.alarms import alarms
 from glcic.tracking.names import ALARM
@@ -26,11 +23,6 @@ def alarms_of(params: Mapping[str, Any], stage: str, curve: Iterable[Mapping[str
         return {}
     section = params["adversarial"]
     return alarms(curve, section["loss"], section["real_label"])
-
-
-def say(stage: str, name: str, message: str) -> None:
-    """The warning line of an alarm that begins; a progress bar stays whole."""
-    tqdm.write(f"warning: {stage}: {name.replace('_', ' ')} {message}", file=sys.stderr)
 
 
 def tag_alarms(client: "MlflowClient", run: "Run", raised: Mapping[str, str]) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glcic.tracking import points as _points
-from glcic.tracking.alarmed import alarms_of, say, tag_alarms
+from glcic.tracking.alarmed import tag_alarms
 from glcic.tracking.cached import copy_stage
 from glcic.tracking.data import log_data
 from glcic.tracking.names import CONTINUED, FINISHED, MODELS, RATE, SECONDS, digest_of_models
 from glcic.tracking.parameters import runtime_tags
+from glcic.tracking.points import log_points, points, recorded_images, recorded_points
 from glcic.tracking.store import address, attach, connect, exists, locked, rows, set_tags, warn
 
 if TYPE_CHECKING:
@@ -23,43 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass
-class Row:
-    """Where a training stage records itself. This one records nothing: tracking is off, or has failed.
-
-    Every row says on stderr when an alarm begins (see `glcic.report.alarms`).
-
-    Attributes:
-        params: the whole parameter file.
-        stage: the stage that trains.
-        curve: its points so far; alarms that they raise have been told.
-    """
-
-    params: Mapping[str, Any]
-    stage: str
-    curve: list[Mapping[str, float]]
-
-    def __post_init__(self) -> None:
-        self.alarms = alarms_of(self.params, self.stage, self.curve)
-
-    def log_point(self, stage: str, step: int, values: Mapping[str, float]) -> None:
-        """Record one point of each of the stage's curves; what is not finite is left out."""
-        self.curve = [*(point for point in self.curve if point["step"] < step), {"step": step, **values}]
-        told, self.alarms = self.alarms, alarms_of(self.params, stage, self.curve)
-        for name in self.alarms:
-            if name not in told:
-                say(stage, name, self.alarms[name])
-
-    def log_image(self, stage: str, step: int, image: "NDArray[np.uint8]") -> None:
-        """Record a sample grid, (H, W, 3), under the stage's time slider."""
-
-    def finish(self, stage: str, models: Path) -> None:
-        """Mark the stage's part of the row as finished; `models` is the folder of the weights it ended in."""
-
-    def interrupt(self) -> None:
-        """Mark the row as killed, so that it does not look as if it were still running."""
-
-
 def open_row(
     root: Path,
     params: Mapping[str, Any],
@@ -67,10 +30,10 @@ def open_row(
     stage: str,
     step: int,
     curve: Sequence[Mapping[str, float]] = (),
-    environment: Callable[[], Mapping[str, Any]] | None = None,
+    environment: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
-) -> Row:
-    """Find or create the row in which a training stage records itself.
+) -> "Row | None":
+    """Find or create the row in which a training stage records itself; None: tracking is off, or has failed.
 
     A stage that starts from nothing but finds its part of the newest row already begun or finished opens a
     new row (`dvc repro --force`, edited code): two different curves must not mix in one.
@@ -82,12 +45,11 @@ def open_row(
         stage: the stage that is about to train.
         step: the step it starts at, 0 unless it resumes.
         curve: the points in its checkpoint, each with a `step`; those that the row lacks are uploaded.
-        environment: gives what `glcic.tracking.environment.describe` says.
+        environment: what `glcic.tracking.environment.describe` says.
         data: what data/faces/summary.json says.
     """
-    silent = Row(params, stage, list(curve))
     if not params["tracking"]["enabled"]:
-        return silent
+        return None
     try:
 
         def choose(rows: "Sequence[Run]") -> "Run | None":
@@ -100,15 +62,15 @@ def open_row(
         client, run = attach(root, params, choose)
         set_tags(client, run, runtime_tags(params))  # perhaps resumed on another machine
         if environment is not None:
-            _log_environment(client, run, stage, environment())
+            _log_environment(client, run, stage, environment)
         if data is not None:
             log_data(client, run, params, data)
         client.update_run(run.info.run_id, status="RUNNING")
-        row = _MlflowRow(params, stage, list(curve), client, run, address(root), step)
+        row = Row(stage, client, run, address(root), step)
     except Exception as error:  # see the package's docstring
         warn(error)
-        return silent
-    row.log_curve(stage, curve)
+        return None
+    row.log_curve(curve)
     return row
 
 
@@ -135,9 +97,10 @@ def recorded(root: Path, params: Mapping[str, Any], metrics: Iterable[str]) -> d
 
 
 @dataclass
-class _MlflowRow(Row):
-    """A row in MLflow, as far as one stage writes it, from step `start`."""
+class Row:
+    """A row in MLflow, as far as one stage writes it, from step `start`; after a failure it does nothing."""
 
+    stage: str
     client: "MlflowClient"
     run: "Run"
     uri: str
@@ -146,49 +109,51 @@ class _MlflowRow(Row):
     opened: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self._id = self.run.info.run_id
-        self._points = _points.recorded_points(self.client, self.run, self.stage)
-        self._images = set(_points.recorded_images(self.client, self.run, self.stage).values())
+        self._points = recorded_points(self.client, self.run, self.stage)
+        self._images = set(recorded_images(self.client, self.run, self.stage).values())
         self._spent = self.run.data.metrics.get(f"{self.stage}/{SECONDS}", 0.0)  # before an interruption
         self._resumed = self.start > 0 and not self._has_rate()  # with points that another row, or none, has of it
-        if self.alarms:  # of the checkpoint's points, which the row may be without
-            self._attempt(lambda: tag_alarms(self.client, self.run, self.alarms))
         self._load = self._watch_machine()
 
-    def log_point(self, stage: str, step: int, values: Mapping[str, float]) -> None:
-        tagged = self.alarms
-        super().log_point(stage, step, values)
-        if self.alarms != tagged:
-            self._attempt(lambda: tag_alarms(self.client, self.run, self.alarms))
+    def log_point(self, step: int, values: Mapping[str, float]) -> None:
+        """Record one point of each of the stage's curves; what is not finite is left out."""
         seconds = self._spent + time.monotonic() - self.opened
-        self.log_curve(stage, [{"step": step, **values, SECONDS: seconds}])
+        self.log_curve([{"step": step, **values, SECONDS: seconds}])
 
-    def log_curve(self, stage: str, curve: Iterable[Mapping[str, float]]) -> None:
+    def log_curve(self, curve: Iterable[Mapping[str, float]]) -> None:
+        """Record those points of a curve that the row lacks."""
         # Steps after the last checkpoint come again when a killed stage resumes; MLflow would keep both.
-        new = [point for point in _points.points(stage, curve) if point[:2] not in self._points]
+        new = [point for point in points(self.stage, curve) if point[:2] not in self._points]
         self._points.update(point[:2] for point in new)
-        self._attempt(lambda: _points.log_points(self.client, self._id, new))
+        self._attempt(lambda: log_points(self.client, self._id, new))
 
-    def log_image(self, stage: str, step: int, image: "NDArray[np.uint8]") -> None:
+    def log_image(self, step: int, image: "NDArray[np.uint8]") -> None:
+        """Record a sample grid, (H, W, 3), under the stage's time slider."""
         if step in self._images:
             return
         self._images.add(step)
-        self._attempt(lambda: self.client.log_image(self._id, image, key=stage, step=step, synchronous=True))
+        self._attempt(lambda: self.client.log_image(self._id, image, key=self.stage, step=step, synchronous=True))
 
-    def finish(self, stage: str, models: Path) -> None:
+    def tag_alarms(self, alarms: Mapping[str, str]) -> None:
+        """Let the row have the tags of these alarms, name → message, and no others."""
+        self._attempt(lambda: tag_alarms(self.client, self.run, alarms))
+
+    def finish(self, models: Path) -> None:
+        """Mark the stage's part of the row as finished; `models` is the folder of the weights it ended in."""
         # The row's status says whether somebody works on it; between two stages nobody does.
         self._end_watch()
         digest = digest_of_models(models)
         if self._resumed and self._has_rate():  # a longer training: speed and samples are of what was added
-            self._attempt(lambda: self.client.set_tag(self._id, CONTINUED + stage, str(self.start)))
-        elif self._resumed:  # two queued experiments share the stage: the other one has trained it
-            self._attempt(lambda: copy_stage(self.client, self.run, stage, digest))
-        self._attempt(lambda: self.client.set_tag(self._id, MODELS + stage, digest))
-        self._attempt(lambda: self.client.set_tag(self._id, FINISHED + stage, "true"))
+            self._attempt(lambda: self.client.set_tag(self._id, CONTINUED + self.stage, str(self.start)))
+        elif self._resumed:  # two experiments share the stage: the other one has trained it
+            self._attempt(lambda: copy_stage(self.client, self.run, self.stage, digest))
+        self._attempt(lambda: self.client.set_tag(self._id, MODELS + self.stage, digest))
+        self._attempt(lambda: self.client.set_tag(self._id, FINISHED + self.stage, "true"))
         self._attempt(lambda: self.client.set_terminated(self._id, "FINISHED"))
 
     def interrupt(self) -> None:
+        """Mark the row as killed, so that it does not look as if it were still running."""
         self._end_watch()
         self._attempt(lambda: self.client.set_terminated(self._id, "KILLED"))
 

@@ -3,10 +3,8 @@
 import copy
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,19 +23,6 @@ from glcic.training.curves import Point
 from glcic.training.optimizers import schedule_factor, set_learning_rate
 from glcic.training.phase import Phase, total
 from glcic.training.stop import Stopped, StopRequest
-
-
-class Observer:
-    """Who is told how a training goes; this one does nothing with it. There is one in every process."""
-
-    def start(self, step: int, curve: Sequence[Point]) -> None:
-        """Training begins at `step` (0 unless resumed) with the curve so far."""
-
-    def validated(self, step: int, curve: Sequence[Point], rate: float) -> None:
-        """The curve has a new point; `rate` is in images per second since training started or went on."""
-
-    def interrupted(self) -> None:
-        """Training stops before its end."""
 
 
 @dataclass
@@ -79,12 +64,11 @@ def train(
     validation: Sequence[Batch],
     section: Training,
     scratch: Scratch,
-    observer: Observer,
     *,
     workers: int,
     parent: int | None,
     score: str | None,
-) -> Progress:
+) -> Iterator[Progress]:
     """Train from the last checkpoint, or from the start, to the section's last step.
 
     The last checkpoint is what a longer training would have at that step: saved before a validation that only
@@ -95,34 +79,27 @@ def train(
         parent: process id of DVC, if it started the stage; see `StopRequest`.
         score: name of the validation score whose best weights are kept; None keeps none.
 
-    Returns:
-        The finished progress; the last weights are in the phase's networks.
+    Yields:
+        The one progress, which goes on: as it is at the start, and whenever the curve has a new point. In the end the
+        last weights are in the phase's networks.
 
     Raises:
         Stopped: a signal, or the death of DVC; the checkpoint holds everything.
-        UserError: the disk has no room for the checkpoints.
+        UserError: the disk has no room for the checkpoints, or the training has diverged.
     """
     fabric = phase.fabric
     progress = _resume(phase, section, scratch)
-    finished = progress.step == section.steps
-    if finished and not (progress.curve and progress.curve[-1]["step"] == section.steps):
+    remaining = range(progress.step, section.steps)
+    if not remaining and not (progress.curve and progress.curve[-1]["step"] == section.steps):
         # A skipped phase, whose curve is one point, or one whose last validation the checkpoint does not have.
         factor = schedule_factor(section.schedule, section.steps - 1, section.steps) if section.steps else 1.0
         _validate(phase, validation, section, progress, factor, score)
-    observer.start(progress.step, progress.curve)
-    if finished:
-        return progress
-    remaining = range(progress.step, section.steps)
-    with StopRequest(parent) as stop, _failures_told(observer):
+    if remaining:
         _announce(phase, batches, section, scratch, remaining)
-        bar = tqdm(
-            total=section.steps * section.batch,
-            initial=progress.step * section.batch,
-            desc=scratch.stage,
-            unit=" images",
-            disable=True if fabric.global_rank else None,  # None: shown on a terminal only
-        )
-        started = time.monotonic()
+    yield progress
+    if not remaining:
+        return
+    with StopRequest(parent) as stop, _bar(section, scratch, progress, fabric) as bar:
         for step, batch in zip(
             remaining, loader(batches, remaining, workers, fabric.device.type == "cuda"), strict=True
         ):
@@ -146,11 +123,7 @@ def train(
                 _save(phase, progress, scratch)
             if last or due:
                 _validate(phase, validation, section, progress, factor, score)
-                rate = (progress.step - remaining.start) * section.batch / (time.monotonic() - started)
-                if fabric.global_rank == 0:
-                    bar.write(_line(scratch.stage, progress.curve[-1], section, rate))
-                    sys.stdout.flush()  # or a log file would show it only much later
-                observer.validated(progress.step, progress.curve, rate)
+                yield progress
             stopping = _wanted_anywhere(stop, fabric)
             if not saved and (last or stopping or progress.step % section.checkpoint_every == 0):
                 _save(phase, progress, scratch)
@@ -159,17 +132,16 @@ def train(
                     f"{scratch.stage}: stopped after step {progress.step} of {section.steps} ({stop.reason}); "
                     "the checkpoint is saved, run the same command again to go on"
                 )
-        bar.close()
-    return progress
 
 
-@contextmanager
-def _failures_told(observer: Observer) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:  # whatever it was: nobody is training any more
-        observer.interrupted()
-        raise
+def _bar(section: Training, scratch: Scratch, progress: Progress, fabric: Fabric) -> "tqdm[Any]":
+    return tqdm(
+        total=section.steps * section.batch,
+        initial=progress.step * section.batch,
+        desc=scratch.stage,
+        unit=" images",
+        disable=True if fabric.global_rank else None,  # None: shown on a terminal only
+    )
 
 
 def _wanted_anywhere(stop: StopRequest, fabric: Fabric) -> bool:
@@ -291,9 +263,3 @@ def _bytes(state: Any) -> int:
     if isinstance(state, dict):
         return sum(_bytes(value) for value in state.values())
     return 0
-
-
-def _line(stage: str, point: Point, section: Training, rate: float) -> str:
-    left = (section.steps - point["step"]) * section.batch / rate / 60
-    shown = "  ".join(f"{k} {v:.4g}" for k, v in point.items() if k not in ("step", "images", "schedule"))
-    return f"{stage} {int(point['step'])}/{section.steps}  {shown}  {rate:.0f} images/s  {left:.1f} min left"

@@ -132,8 +132,9 @@ def test_speed_is_read_from_the_row_that_recorded_it(tmp_path: Path) -> None:
     assert tracking.recorded(tmp_path, params, [name]) == {}
     assert not list(tmp_path.iterdir())  # nothing created
     row = tracking.open_row(tmp_path, params, stage="train_joint", step=0)
-    row.log_point("train_joint", 1, {"images_per_second": 5.0})
-    row.log_point("train_joint", 2, {"images_per_second": 7.0})
+    assert row is not None
+    row.log_point(1, {"images_per_second": 5.0})
+    row.log_point(2, {"images_per_second": 7.0})
     assert tracking.recorded(tmp_path, params, [name, "train_joint/nothing"]) == {name: 7.0}
     assert tracking.recorded(tmp_path, params | {"seed": 99}, [name]) == {}
     assert tracking.recorded(tmp_path, params | {"tracking": {"enabled": False}}, [name]) == {}

@@ -17,6 +17,7 @@ import pytest
 from glcic import tracking
 from glcic.tracking.names import digest_of_models
 from glcic.training.curves import write_curve
+from support.curves import HEALTHY, WON, joint_curve
 from support.store import PARAMS, SUMMARY, artifacts, client_of, rows
 
 CURVE = [{"step": 0, "loss": 1.0}, {"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25, "val_psnr": 20.0}]
@@ -83,7 +84,9 @@ def outputs(tmp_path: Path, models: Path) -> tracking.Outputs:
 
 def open_row(root: Path, params: Mapping[str, Any], **changes: Any) -> tracking.Row:
     stage: dict[str, Any] = {"stage": "pretrain_generator", "step": 0}
-    return tracking.open_row(root, params, **(stage | changes))
+    row = tracking.open_row(root, params, **(stage | changes))
+    assert row is not None
+    return row
 
 
 def points(root: Path, run: Any) -> dict[str, list[tuple[int, float]]]:
@@ -101,16 +104,14 @@ def test_fingerprint_ignores_machine_and_tracking() -> None:
 def test_trained_row_is_complete(
     root: Path, params: dict[str, Any], outputs: tracking.Outputs, models: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    row = open_row(root, params, environment=lambda: ENVIRONMENT, data=SUMMARY)
+    row = open_row(root, params, environment=ENVIRONMENT, data=SUMMARY)
     for point in CURVE:
-        row.log_point(
-            "pretrain_generator", int(point["step"]), point | {"gradient": float("nan"), "images_per_second": 9.0}
-        )
+        row.log_point(int(point["step"]), point | {"gradient": float("nan"), "images_per_second": 9.0})
     for _ in range(2):  # a resumed stage comes past the same step again
-        row.log_point("pretrain_generator", 2, {"loss": 0.25})
-        row.log_image("pretrain_generator", 2, GRID)
+        row.log_point(2, {"loss": 0.25})
+        row.log_image(2, GRID)
     assert [run.info.status for run in rows(root, params)] == ["RUNNING"]
-    row.finish("pretrain_generator", models)
+    row.finish(models)
     line = tracking.complete_row(root, params, outputs)
 
     (run,) = rows(root, params)
@@ -203,16 +204,16 @@ def test_row_from_cached_outputs_is_completed_once(
 
 def test_resuming_doubles_no_point(root: Path, params: dict[str, Any]) -> None:
     row = open_row(root, params)
-    row.log_point("pretrain_generator", 0, {"loss": 1.0})
-    row.log_point("pretrain_generator", 2, {"loss": 0.25})  # logged, but killed before its checkpoint
-    row.log_image("pretrain_generator", 2, GRID)
+    row.log_point(0, {"loss": 1.0})
+    row.log_point(2, {"loss": 0.25})  # logged, but killed before its checkpoint
+    row.log_image(2, GRID)
     row.interrupt()
     assert [run.info.status for run in rows(root, params)] == ["KILLED"]
 
     params["runtime"]["threads"] = 8
     row = open_row(root, params, step=2, curve=CURVE[:2])
-    row.log_point("pretrain_generator", 2, {"loss": 0.25, "val_psnr": 20.0})
-    row.log_image("pretrain_generator", 2, GRID)
+    row.log_point(2, {"loss": 0.25, "val_psnr": 20.0})
+    row.log_image(2, GRID)
     (run,) = rows(root, params)
     assert (run.info.status, run.data.tags["runtime.threads"]) == ("RUNNING", "8")
     history = points(root, run)
@@ -228,11 +229,11 @@ def test_stage_from_the_cache_is_copied_from_the_row_that_trained_it(
     root: Path, params: dict[str, Any], outputs: tracking.Outputs, models: Path
 ) -> None:
     """Two configurations that differ in a later stage share the first one's weights."""
-    row = open_row(root, params, environment=lambda: ENVIRONMENT)
+    row = open_row(root, params, environment=ENVIRONMENT)
     for step in (1, 2):
-        row.log_point("pretrain_generator", step, {"loss": 1.0, "images_per_second": 10.0 * step})
-        row.log_image("pretrain_generator", step, GRID)
-    row.finish("pretrain_generator", models)
+        row.log_point(step, {"loss": 1.0, "images_per_second": 10.0 * step})
+        row.log_image(step, GRID)
+    row.finish(models)
     (trained,) = rows(root, params)
 
     other = copy.deepcopy(params)
@@ -265,7 +266,7 @@ def test_load_of_the_machine_is_recorded(
     while not any(key.startswith("system/cpu") for key in rows(root, params)[0].data.metrics):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
-    row.finish("pretrain_generator", models)
+    row.finish(models)
     assert set(threading.enumerate()) <= before, "it goes on after the stage has ended"
 
 
@@ -284,7 +285,7 @@ def test_outputs_of_other_weights_get_a_row_of_their_own(
 def test_starting_over_opens_a_new_row(
     root: Path, params: dict[str, Any], models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_row(root, params).finish("pretrain_generator", models)
+    open_row(root, params).finish(models)
     open_row(root, params, stage="train_joint")
     assert len(rows(root, params)) == 1, "the next stage belongs into the same row"
 
@@ -295,7 +296,7 @@ def test_starting_over_opens_a_new_row(
 
     open_row(root, params)
     assert len(rows(root, params)) == 2, "nothing was recorded yet"
-    row.log_point("pretrain_generator", 0, {"loss": 1.0})
+    row.log_point(0, {"loss": 1.0})
     open_row(root, params, curve=CURVE[:1])
     assert len(rows(root, params)) == 2, "resumed from a checkpoint at step 0"
     open_row(root, params)
@@ -309,9 +310,9 @@ def test_failure_warns_once_and_training_goes_on(
     (run,) = rows(root, params)
     client_of(root).delete_run(run.info.run_id)  # MLflow now refuses to log to it
     for point in CURVE:
-        row.log_point("pretrain_generator", int(point["step"]), {"loss": point["loss"]})
-    row.log_image("pretrain_generator", 2, GRID)
-    row.finish("pretrain_generator", models)
+        row.log_point(int(point["step"]), {"loss": point["loss"]})
+    row.log_image(2, GRID)
+    row.finish(models)
     (warning,) = capfd.readouterr().err.splitlines()
     assert warning.startswith("warning: MLflow: ")
 
@@ -329,9 +330,7 @@ def test_dead_server_warns_once(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    row = open_row(tmp_path, params, curve=CURVE)
-    row.log_point("pretrain_generator", 3, {"loss": 0.1})
-    row.finish("pretrain_generator", models)
+    assert tracking.open_row(tmp_path, params, stage="pretrain_generator", step=0, curve=CURVE) is None
     assert len(capfd.readouterr().err.splitlines()) == 1
     assert tracking.complete_row(tmp_path, params, outputs) is None
     assert len(capfd.readouterr().err.splitlines()) == 1
@@ -350,10 +349,7 @@ from pathlib import Path
 from glcic import tracking
 from glcic.tracking.names import digest_of_models
 params = {"tracking": {"enabled": False, "experiment": "glcic"}, "adversarial": {"loss": "bce", "real_label": 1.0}}
-row = tracking.open_row(Path(sys.argv[1]), params, stage="train_joint", step=0)
-row.log_point("train_joint", 0, {"loss": 1.0})
-row.interrupt()
-row.finish("train_joint", Path("models"))
+assert tracking.open_row(Path(sys.argv[1]), params, stage="train_joint", step=0) is None
 assert tracking.complete_row(Path(sys.argv[1]), params, tracking.Outputs()) is None
 assert "torch" not in sys.modules
 """
@@ -372,7 +368,7 @@ from pathlib import Path
 from glcic import tracking
 from glcic.tracking.names import digest_of_models
 row = tracking.open_row(Path(sys.argv[1]), json.loads(sys.argv[2]), stage="train_joint", step=0)
-row.log_point("train_joint", 0, {"loss": 1.0})
+row.log_point(0, {"loss": 1.0})
 """
 
 
@@ -385,84 +381,10 @@ def test_two_processes_open_a_fresh_store(tmp_path: Path) -> None:
         assert points(tmp_path, run)["train_joint/loss"] == [(0, 1.0)]
 
 
-HEALTHY = {
-    "discriminator_real": 0.05,
-    "discriminator_completed": 0.05,
-    "val_accuracy_real": 0.95,
-    "val_accuracy_completed": 1.0,
-}
-WON = HEALTHY | {"discriminator_real": 0.001, "discriminator_completed": 0.001}
-
-
-def joint_curve(*points: Mapping[str, float]) -> list[dict[str, float]]:
-    return [{"step": step, **point} for step, point in enumerate(points, 1)]
-
-
-def alarm_tags(root: Path, params: Mapping[str, Any]) -> dict[str, str]:
-    (run,) = rows(root, params)
-    return {key: value for key, value in run.data.tags.items() if key.startswith("alarm.")}
-
-
-def test_alarm_is_told_once_and_tagged_while_training_and_from_the_file(
-    root: Path, params: dict[str, Any], outputs: tracking.Outputs, capfd: pytest.CaptureFixture[str]
-) -> None:
-    curve = joint_curve(HEALTHY, WON, WON, WON, WON)
-
-    def train(row: tracking.Row, points: list[dict[str, float]]) -> list[str]:
-        for point in points:
-            row.log_point("train_joint", int(point["step"]), point | {"images_per_second": 9.0})
-        return capfd.readouterr().err.splitlines()
-
-    row = open_row(root, params, stage="train_joint")
-    assert train(row, curve[:3]) == []
-    assert alarm_tags(root, params) == {}
-    (line,) = train(row, curve[3:4])
-    assert line.startswith("warning: train_joint: discriminator won since step 2: the discriminator's loss is 0.14 %")
-    row.interrupt()
-
-    resumed = open_row(root, params, stage="train_joint", step=2, curve=curve[:2])
-    assert len(train(resumed, curve[2:4])) == 1, "it had not been raised at the checkpoint"
-    resumed = open_row(root, params, stage="train_joint", step=4, curve=curve[:4])
-    assert train(resumed, curve[4:]) == [], "it had been told before the checkpoint"
-    live = alarm_tags(root, params)
-    assert list(live) == ["alarm.discriminator_won"]
-    assert live["alarm.discriminator_won"].startswith("since step 2: ")
-
-    file = outputs.curves["train_joint"]
-    write_curve(file, curve)
-    for _ in range(2):
-        tracking.complete_row(root, params, outputs)
-        assert alarm_tags(root, params) == live
-    write_curve(file, joint_curve(*[HEALTHY] * 5))
-    tracking.complete_row(root, params, outputs)
-    assert alarm_tags(root, params) == {}
-
-
 def test_alarm_of_a_stage_from_the_cache(root: Path, params: dict[str, Any], outputs: tracking.Outputs) -> None:
     """The columns that only newer curves have are empty cells, or not there."""
     write_curve(outputs.curves["train_joint"], joint_curve(HEALTHY | {"val_variety": 0.9}, *[WON] * 3))
     write_curve(outputs.curves["pretrain_generator"], joint_curve(*[WON] * 3))
     tracking.complete_row(root, params, outputs)
-    assert list(alarm_tags(root, params)) == ["alarm.discriminator_won"]
-
-
-def test_only_the_joint_phase_raises_alarms(
-    root: Path, params: dict[str, Any], capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Alone, the discriminators are to win."""
-    row = open_row(root, params, stage="pretrain_discriminators")
-    for point in joint_curve(*[WON] * 3):
-        row.log_point("pretrain_discriminators", int(point["step"]), point)
-    assert alarm_tags(root, params) == {}
-    assert capfd.readouterr().err == ""
-
-
-def test_alarm_is_told_without_mlflow(
-    tmp_path: Path, params: dict[str, Any], capfd: pytest.CaptureFixture[str]
-) -> None:
-    off = params | {"tracking": {"enabled": False, "experiment": "glcic"}}
-    row = open_row(tmp_path, off, stage="train_joint")
-    for point in joint_curve(*[WON] * 4):
-        row.log_point("train_joint", int(point["step"]), point)
-    assert len(capfd.readouterr().err.splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
+    (run,) = rows(root, params)
+    assert [key for key in run.data.tags if key.startswith("alarm.")] == ["alarm.discriminator_won"]

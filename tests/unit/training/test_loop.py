@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,8 @@ from glcic.params import Adadelta, Params, TrainJoint
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.training import loop
 from glcic.training.checkpoints import Scratch, extendable, fingerprint, stage_fingerprint
-from glcic.training.curves import Point
 from glcic.training.finished import settle
-from glcic.training.loop import Observer, Progress, train
+from glcic.training.loop import Progress, train
 from glcic.training.optimizers import make_optimiser, schedule_factor, set_learning_rate
 from glcic.training.stop import Stopped
 from support.project import TINY, Project, default_tree, merge
@@ -39,27 +37,22 @@ PARAMS = params()
 STATEFUL = {"ema": 0.5, "skip_above": 0.4925, "clip": 0.1, "accumulate": 2}
 
 
-class Silent(Observer):
-    """An observer that can raise a signal after a given validation."""
+class Watcher:
+    """Sees where a training starts, and can raise a signal after a given validation."""
 
     def __init__(self, kill_at: int = 0) -> None:
         self.kill_at = kill_at
         self.started_at = -1
-        self.was_interrupted = False
 
-    def start(self, step: int, curve: Sequence[Point]) -> None:
-        self.started_at = step
-
-    def validated(self, step: int, curve: Sequence[Point], rate: float) -> None:
-        if step == self.kill_at:
+    def see(self, progress: Progress) -> None:
+        if self.started_at < 0:
+            self.started_at = progress.step
+        elif progress.step == self.kill_at:
             os.kill(os.getpid(), signal.SIGTERM)
-
-    def interrupted(self) -> None:
-        self.was_interrupted = True
 
 
 def run(
-    cropped: Project, scratch: Scratch, observer: Silent, section: TrainJoint = PARAMS.train_joint
+    cropped: Project, scratch: Scratch, watcher: Watcher, section: TrainJoint = PARAMS.train_joint
 ) -> tuple[TrainJointPhase, Progress]:
     """Train the joint phase, the one with most state; for 6 steps unless told otherwise."""
     torch.set_num_threads(1)
@@ -78,9 +71,10 @@ def run(
         local_window=8,
     )
     fixed = validation_batches(Faces(folder, "val"), seed=0, images=4, batch=4, holes=PARAMS.holes, local_window=8)
-    return phase, train(
-        phase, batches, fixed, section, scratch, observer, workers=0, parent=os.getppid(), score="val_psnr"
-    )
+    progress = Progress()
+    for progress in train(phase, batches, fixed, section, scratch, workers=0, parent=os.getppid(), score="val_psnr"):
+        watcher.see(progress)
+    return phase, progress
 
 
 def weights(phase: TrainJointPhase) -> dict[str, Tensor]:
@@ -94,19 +88,18 @@ def weights(phase: TrainJointPhase) -> dict[str, Tensor]:
 def test_resuming_is_bit_identical(cropped: Project, tmp_path: Path, kill_at: int, changes: dict[str, Any]) -> None:
     """Also of what a moving average, skipped steps and batches in parts carry from step to step."""
     section = PARAMS.train_joint.model_copy(update=changes)
-    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Silent(), section)
+    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Watcher(), section)
     expected = weights(phase)
     if changes:
         assert len(set(phase.memory["accuracies"].tolist())) > 1  # there is something to lose
         assert 0 < sum(point["skipped"] for point in whole.curve) < len(whole.curve)
 
-    scratch, observer = Scratch(tmp_path / "cut", "train_joint", "f" * 64), Silent(kill_at)
+    scratch, watcher = Scratch(tmp_path / "cut", "train_joint", "f" * 64), Watcher(kill_at)
     with pytest.raises(Stopped, match=f"step {kill_at} of 6"):
-        run(cropped, scratch, observer, section)
-    assert observer.was_interrupted
-    observer = Silent()
-    phase, resumed = run(cropped, scratch, observer, section)
-    assert observer.started_at == kill_at
+        run(cropped, scratch, watcher, section)
+    watcher = Watcher()
+    phase, resumed = run(cropped, scratch, watcher, section)
+    assert watcher.started_at == kill_at
     assert [point["step"] for point in resumed.curve] == [2, 4, 6]
     assert_same(phase, resumed, expected, whole)
 
@@ -123,10 +116,10 @@ def assert_same(phase: TrainJointPhase, progress: Progress, expected: dict[str, 
 
 def test_finished_training_is_found_finished(cropped: Project, tmp_path: Path) -> None:
     scratch = Scratch(tmp_path, "train_joint", "f" * 64)
-    phase, _ = run(cropped, scratch, Silent())
-    observer = Silent()
-    again, _ = run(cropped, scratch, observer)
-    assert observer.started_at == 6
+    phase, _ = run(cropped, scratch, Watcher())
+    watcher = Watcher()
+    again, _ = run(cropped, scratch, watcher)
+    assert watcher.started_at == 6
     assert all(torch.equal(a, b) for a, b in zip(weights(phase).values(), weights(again).values(), strict=True))
 
 
@@ -141,19 +134,19 @@ def test_a_longer_training_goes_on_from_a_shorter_one(
     cropped: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], shorter: int, changes: dict[str, Any]
 ) -> None:
     """Bit-identical, also where the shorter one's last validation is none of the longer one's."""
-    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Silent(), of_steps(7, **changes))
+    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Watcher(), of_steps(7, **changes))
     expected = weights(phase)
 
     scratch, models = Scratch(tmp_path / "two", "train_joint", "f" * 64), tmp_path / "models"
-    _, short = run(cropped, scratch, Silent(), of_steps(shorter, **changes))
+    _, short = run(cropped, scratch, Watcher(), of_steps(shorter, **changes))
     assert short.curve[-1]["step"] == shorter
     models.mkdir()
     scratch.finish(models, extendable=True)
     settle(tmp_path / "two", "train_joint", models)
     capsys.readouterr()
-    observer = Silent()
-    phase, longer = run(cropped, scratch, observer, of_steps(7, **changes))
-    assert observer.started_at == shorter
+    watcher = Watcher()
+    phase, longer = run(cropped, scratch, watcher, of_steps(7, **changes))
+    assert watcher.started_at == shorter
     assert f"train_joint: goes on from the finished training of {shorter} steps" in capsys.readouterr().out
     assert [point["step"] for point in longer.curve] == [2, 4, 6, 7]
     assert_same(phase, longer, expected, whole)
@@ -161,13 +154,13 @@ def test_a_longer_training_goes_on_from_a_shorter_one(
 
 
 def test_a_shorter_training_starts_from_nothing(cropped: Project, tmp_path: Path) -> None:
-    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Silent(), of_steps(3))
+    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Watcher(), of_steps(3))
     expected = weights(phase)
     scratch = Scratch(tmp_path / "two", "train_joint", "f" * 64)
-    run(cropped, scratch, Silent(), of_steps(6))
-    observer = Silent()
-    phase, shorter = run(cropped, scratch, observer, of_steps(3))
-    assert observer.started_at == 0
+    run(cropped, scratch, Watcher(), of_steps(6))
+    watcher = Watcher()
+    phase, shorter = run(cropped, scratch, watcher, of_steps(3))
+    assert watcher.started_at == 0
     assert_same(phase, shorter, expected, whole)
 
 
@@ -187,24 +180,24 @@ def test_a_training_resumed_after_its_last_step_validates_there(cropped: Project
     """As one whose process died between the last checkpoint and writing its models."""
     scratch = Scratch(tmp_path, "train_joint", "f" * 64)
     section = PARAMS.train_joint.model_copy(update={"steps": 5})  # its rate falls
-    phase, whole = run(cropped, scratch, Silent(), section)
+    phase, whole = run(cropped, scratch, Watcher(), section)
     expected = weights(phase)
     state = scratch.load(torch.device("cpu"))
     assert state is not None
     assert [point["step"] for point in state["progress"]["curve"]] == [2, 4]
-    phase, resumed = run(cropped, scratch, Silent(), section)
+    phase, resumed = run(cropped, scratch, Watcher(), section)
     assert_same(phase, resumed, expected, whole)
 
 
 def test_a_training_that_dvc_has_recorded_is_repeated_in_earnest(cropped: Project, tmp_path: Path) -> None:
     """`dvc repro --force`, which nothing tells from another start, is to confirm the result."""
-    scratch, models, observer = Scratch(tmp_path, "train_joint", "f" * 64), tmp_path / "models", Silent()
-    run(cropped, scratch, Silent(), of_steps(2))
+    scratch, models, watcher = Scratch(tmp_path, "train_joint", "f" * 64), tmp_path / "models", Watcher()
+    run(cropped, scratch, Watcher(), of_steps(2))
     models.mkdir()
     scratch.finish(models, extendable=True)
     settle(tmp_path, "train_joint", models)
-    run(cropped, scratch, observer, of_steps(2))
-    assert observer.started_at == 0
+    run(cropped, scratch, watcher, of_steps(2))
+    assert watcher.started_at == 0
 
 
 @pytest.mark.parametrize("changes", [{}, STATEFUL], ids=["plain", "stateful"])
@@ -216,10 +209,10 @@ def test_trial_steps_of_the_estimate_are_undone(
     changes: dict[str, Any],
 ) -> None:
     section = PARAMS.train_joint.model_copy(update=changes)
-    phase, _ = run(cropped, Scratch(tmp_path / "a", "train_joint", "f" * 64), Silent(), section)
+    phase, _ = run(cropped, Scratch(tmp_path / "a", "train_joint", "f" * 64), Watcher(), section)
     assert "about 0.0 minutes" in capsys.readouterr().out
     monkeypatch.setattr(loop, "_announce", lambda *arguments: None)
-    untried, _ = run(cropped, Scratch(tmp_path / "b", "train_joint", "f" * 64), Silent(), section)
+    untried, _ = run(cropped, Scratch(tmp_path / "b", "train_joint", "f" * 64), Watcher(), section)
     assert all(torch.equal(a, b) for a, b in zip(weights(phase).values(), weights(untried).values(), strict=True))
 
 
@@ -231,7 +224,7 @@ def test_no_room_for_checkpoints_stops_before_training(
 
     monkeypatch.setattr(loop.shutil, "disk_usage", lambda path: Usage)
     with pytest.raises(UserError, match="checkpoints need"):
-        run(cropped, Scratch(tmp_path, "train_joint", "f" * 64), Silent())
+        run(cropped, Scratch(tmp_path, "train_joint", "f" * 64), Watcher())
 
 
 def test_divergence_is_an_error_that_says_so(cropped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +233,7 @@ def test_divergence_is_an_error_that_says_so(cropped: Project, tmp_path: Path, m
         TrainJointPhase, "step", lambda self, parts: {k: v * float("nan") for k, v in original(self, parts).items()}
     )
     with pytest.raises(UserError, match=r"diverged before step 2.*learning rate"):
-        run(cropped, Scratch(tmp_path, "train_joint", "f" * 64), Silent())
+        run(cropped, Scratch(tmp_path, "train_joint", "f" * 64), Watcher())
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
