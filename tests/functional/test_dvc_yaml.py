@@ -28,7 +28,7 @@ def accessed(stage: str) -> set[str]:
     """Sections that the stage's code reads from what it calls `params`, the library's included."""
     names: set[str] = set()
     for file in closure(Path(f"pipeline/{stage}.py"), apart=NEUTRAL):
-        if file.name == "_stage.py":
+        if file.name == "stage.py":
             continue
         for node in ast.walk(ast.parse((ROOT / file).read_text())):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params":

@@ -65,17 +65,16 @@ def test_interrupted_training_goes_on_where_it_was(tmp_path: Path) -> None:
 SPEAKING_RANKS = """
 import hashlib
 from pathlib import Path
-from pipeline import _stage, _training, {stage} as stage
+from pipeline import stage, training_stage, {stage} as script
 
 def train(phase, *arguments, **options):
-    progress = original(phase, *arguments, **options)
+    yield from original(phase, *arguments, **options)
     parameters = [p.detach().numpy().tobytes() for n in phase.networks.values() for p in n.parameters()]
     digest = hashlib.sha256(b"".join(parameters)).hexdigest()
     Path(f"rank-{{phase.fabric.global_rank}}").write_text(digest)
-    return progress
 
-original, _training.train = _training.train, train
-_stage.run("{stage}", stage.main)
+original, training_stage.train = training_stage.train, train
+stage.run("{stage}", script.main)
 """
 
 

@@ -44,10 +44,9 @@ PARAMETERS: dict[str, set[str]] = {
 }
 
 SOURCES: dict[str, set[str]] = {
-    "pipeline/_discriminator.py": {D, J},
-    "pipeline/_training.py": TRAINING,
     "pipeline/crop.py": {"crop"},
     "pipeline/results.py": set(),
+    "pipeline/training_stage.py": TRAINING,
     "presets/default.yaml": set(),
     "src/glcic/experiments/catalogue.py": set(),
     "src/glcic/inference/completer.py": {"evaluate"},
@@ -68,6 +67,7 @@ SOURCES: dict[str, set[str]] = {
     "src/glcic/report/page.py": {"report"},
     "src/glcic/report/templates/page.css": {"report"},
     "src/glcic/tracking/alarmed.py": set(),
+    "src/glcic/tracking/recorder.py": set(),
     "src/glcic/tracking/row.py": set(),
     "src/glcic/report/alarms.py": {"report"},
     "src/glcic/training/finished.py": set(),
