@@ -9,8 +9,8 @@ import typer
 from glcic import paths
 from glcic.data.faces import Faces
 from glcic.errors import UserError
-from glcic.evaluation.exchange import MANIFEST, export
 from glcic.evaluation.mask_sets import stored
+from glcic.experiments.exchange import MANIFEST, export
 from pipeline import stage as _stage
 
 

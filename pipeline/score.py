@@ -12,10 +12,10 @@ from glcic import paths
 from glcic.data.faces import Faces
 from glcic.errors import UserError
 from glcic.evaluation.definitions import ALL, METHODS
-from glcic.evaluation.exchange import MANIFEST, check_manifest, completions
 from glcic.evaluation.mask_sets import stored
 from glcic.evaluation.scorer import Evaluation, Methods
 from glcic.evaluation.tables import Scores, means_of, read_methods, write_methods
+from glcic.experiments.exchange import MANIFEST, check_manifest, completions
 from glcic.params import load
 from glcic.report.bootstrap import Bootstrap, differences, in_words, intervals
 from glcic.report.contents import Scored, records

@@ -5,20 +5,25 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from pathspec import GitIgnoreSpec
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from glcic import params as parameters
+from glcic import paths
 from glcic.params import Params, Section, Training
-from support.dependencies import ROOT, closure
+from support.dependencies import ROOT, closure, has_code
 
 STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 # Source files that can change no result; neither they nor what they alone import are dependencies.
 NEUTRAL = {
+    Path("pipeline/__init__.py"),  # finds the library
+    Path("pipeline/_row.py"),
+    Path("src/glcic/errors.py"),  # messages
     Path("src/glcic/params.py"),  # accepts or refuses values: those that DVC compares, since none is made up there
     Path("src/glcic/paths.py"),  # names the outputs that dvc.yaml names, and those DVC compares
     Path("src/glcic/training/finished.py"),  # removes checkpoints, without which the same weights come later
-    Path("pipeline/_row.py"),  # this and the rest record results, like the section tracking
+    # These record results, like the section tracking.
     *(path.relative_to(ROOT) for path in (ROOT / "src" / "glcic" / "tracking").glob("*.py")),
 }
 UNLISTED = {"runtime", "tracking"}  # every stage may use them without listing them
@@ -48,16 +53,49 @@ def test_sections_listed_are_those_used(stage: str) -> None:
     assert not listed & UNLISTED
 
 
+def code_listed(stage: str) -> set[Path]:
+    """Source files with code among a stage's dependencies and in the folders that it lists, as DVC sees them."""
+    ignored = GitIgnoreSpec.from_lines((ROOT / ".dvcignore").read_text().splitlines())
+    listed = [ROOT / dep for dep in STAGES[stage]["deps"] if dep.startswith(("src/", "pipeline/"))]
+    assert all(path.exists() for path in listed)
+    files = [file for path in listed for file in (path.rglob("*.py") if path.is_dir() else [path])]
+    names = [file.relative_to(ROOT) for file in files]
+    return {name for name in names if has_code(name) and not ignored.match_file(name.as_posix())}
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_code_listed_is_the_import_closure(stage: str) -> None:
-    listed = {Path(dep) for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
-    assert listed == closure(Path(f"pipeline/{stage}.py"), apart=NEUTRAL)
+    """Every file that the stage imports lies within what is listed, and everything listed is imported."""
+    assert code_listed(stage) == closure(Path(f"pipeline/{stage}.py"), apart=NEUTRAL)
 
 
-def test_templates_listed_are_those_that_are_there() -> None:
-    folder = ROOT / "src/glcic/report/templates"
-    files = {path.relative_to(ROOT).as_posix() for path in folder.iterdir() if path.is_file()}
-    assert {dep for dep in STAGES["report"]["deps"] if dep.startswith("src/glcic/report/templates/")} == files
+def test_what_dvc_ignores_is_neutral() -> None:
+    named = {Path(line[1:]) for line in (ROOT / ".dvcignore").read_text().splitlines() if line.startswith("/")}
+    assert named <= NEUTRAL
+
+
+def test_paths_and_dvc_yaml_name_the_same_outputs() -> None:
+    """So that paths.py can be neutral: a path that changes there has to change in dvc.yaml, where DVC sees it."""
+    report = paths.REPORT
+    assert tuple(STAGES) == paths.STAGES
+    by_stage = {
+        "download": {paths.RAW},
+        "crop": {paths.FACES},
+        **{stage: {paths.MODELS / stage, report.curve(stage)} for stage in paths.TRAINING_STAGES},
+        "evaluate": {report.scores, report.masks, report.gallery, report.metrics, report.manifest, report.methods},
+        "report": {paths.CARD, report.intervals, report.differences, report.slices, report.page},
+    }
+    for stage in ("pretrain_generator", "train_joint"):
+        by_stage[stage].add(report.sample(stage))
+    by_stage["evaluate"].add(report.figure)
+    assert {stage: {Path(out) for out in outputs(stage)} for stage in STAGES} == by_stage
+    for weights in (paths.PRETRAINED, paths.DISCRIMINATOR, paths.COMPLETION):
+        assert any(weights.is_relative_to(paths.MODELS / stage) for stage in paths.TRAINING_STAGES)
+
+
+def outputs(stage: str) -> set[str]:
+    listed = [out for kind in ("outs", "metrics", "plots") for out in STAGES[stage].get(kind, [])]
+    return {next(iter(out)) if isinstance(out, dict) else out for out in listed}
 
 
 def sections(model: type[BaseModel]) -> set[type[BaseModel]]:
@@ -86,9 +124,7 @@ def is_section(model: Any) -> bool:
 @pytest.mark.parametrize("stage", STAGES)
 def test_data_listed_are_earlier_outputs(stage: str) -> None:
     before = list(STAGES)[: list(STAGES).index(stage)]
-    kinds = ("outs", "metrics", "plots")
-    listed = [out for name in before for kind in kinds for out in STAGES[name].get(kind, [])]
-    outs = {next(iter(out)) if isinstance(out, dict) else out for out in listed}
+    outs = {out for name in before for out in outputs(name)}
     data = {dep for dep in STAGES[stage]["deps"] if Path(dep).parts[0] not in ("pipeline", "src")}
     assert data <= outs
     assert data or stage == "download"

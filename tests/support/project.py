@@ -33,7 +33,7 @@ TINY: dict[str, Any] = {
 }
 
 
-# What is stored with the weights of CompletionNetwork(0.0625).
+# What is stored with the weights of a completion network of width 0.0625.
 ABOUT: dict[str, Any] = {
     "completion": {
         "name": "glcic",

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from glcic import tracking
-from glcic.networks.generators.glcic import CompletionNetwork
 from glcic.networks.weights import save_weights
+from support.networks import generator
 from support.project import ABOUT
 
 PARAMS: dict[str, Any] = {
@@ -39,7 +39,7 @@ def finished(folder: Path, seed: int, psnr: float, data: str = SUMMARY["sha256"]
     """Outputs of a pipeline that ended with this PSNR on the validation split."""
     folder.mkdir()
     torch.manual_seed(seed)
-    save_weights(folder / "completion_last.safetensors", CompletionNetwork(0.0625).state_dict(), ABOUT)
+    save_weights(folder / "completion_last.safetensors", generator(0.0625).state_dict(), ABOUT)
     (folder / "metrics.json").write_text(f'{{"val": {{"center": {{"psnr": {psnr}}}}}}}')
     (folder / "summary.json").write_text(str(SUMMARY | {"sha256": data}).replace("'", '"'))
     return tracking.Outputs(

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from glcic.experiments.presets import preset_names
-from glcic.networks.generators.glcic import CompletionNetwork
 from glcic.networks.weights import save_weights
+from support.networks import generator
 from support.project import ABOUT, ROOT, Project
 
 
@@ -17,7 +17,7 @@ from support.project import ABOUT, ROOT, Project
 def photo(project: Project) -> Project:
     """A project with weights, a photo and a mask."""
     torch.manual_seed(0)
-    save_weights(project.folder / "w.safetensors", CompletionNetwork(0.0625).state_dict(), ABOUT)
+    save_weights(project.folder / "w.safetensors", generator(0.0625).state_dict(), ABOUT)
     pixels = np.random.default_rng(0).integers(0, 256, (37, 50, 3), dtype=np.uint8)
     mask = np.zeros((37, 50), dtype=np.uint8)
     mask[5:20, 10:30] = 255

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from pathspec import GitIgnoreSpec
 
 from glcic.errors import UserError
 from glcic.files import atomic
@@ -47,16 +48,22 @@ def fingerprint(sections: Mapping[str, Any], files: Iterable[Path]) -> str:
 
     Args:
         sections: plain data of the parameter sections the stage is handed.
-        files: files or folders; their names as given count, so pass relative paths.
+        files: files or folders, of which DVC's own part counts; their names as given count, so pass relative paths.
     """
     digest = hashlib.sha256(json.dumps(sections, sort_keys=True).encode())
     for path in sorted(files):
         if not path.exists():
             raise UserError(f"{path}: no such file; run `dvc repro`, which makes a stage's inputs first")
-        members = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        for member in members:
+        for member in _members(path) if path.is_dir() else [path]:
             digest.update(f"{member.as_posix()} {_digest(member)}\n".encode())
     return digest.hexdigest()
+
+
+def _members(folder: Path) -> list[Path]:
+    """The files of a folder, without those that .dvcignore names: DVC sees no change in these either."""
+    ignore = Path(".dvcignore")
+    ignored = GitIgnoreSpec.from_lines(ignore.read_text().splitlines() if ignore.exists() else [])
+    return sorted(p for p in folder.rglob("*") if p.is_file() and not ignored.match_file(p.as_posix()))
 
 
 def extendable(section: Mapping[str, Any]) -> bool:

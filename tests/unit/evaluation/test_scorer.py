@@ -10,11 +10,11 @@ from PIL import Image
 from glcic.data.faces import Faces
 from glcic.errors import UserError
 from glcic.evaluation.definitions import METRICS
-from glcic.evaluation.exchange import check_manifest, completions, export
 from glcic.evaluation.gallery import chosen
 from glcic.evaluation.mask_sets import MaskSet, draw, manifest
 from glcic.evaluation.scorer import Evaluation, Images, Methods
 from glcic.evaluation.tables import Scores, headline, means, read_methods, write_methods
+from glcic.experiments.exchange import check_manifest, completions, export
 from glcic.inference.classical import mean_fill
 from glcic.report.bootstrap import Bootstrap, intervals
 from pipeline.export import _export

@@ -9,8 +9,8 @@ import torch
 from glcic.errors import UserError
 from glcic.inference.completer import Completer
 from glcic.masks.geometry import box_masks
-from glcic.networks.generators.glcic import CompletionNetwork
 from glcic.networks.weights import load_weights, save_weights
+from support.networks import generator
 from support.project import ABOUT
 
 
@@ -23,7 +23,7 @@ def weights(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "weights.safetensors"
     about = {**ABOUT, "mean_pixel": [0.1, 0.5, 0.9]}
-    save_weights(path, CompletionNetwork(0.0625).state_dict(), about)
+    save_weights(path, generator(0.0625).state_dict(), about)
     return path
 
 

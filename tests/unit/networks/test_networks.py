@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from glcic.networks.cost import count_macs, count_parameters
-from glcic.networks.discriminators.context import ContextDiscriminator, cut_windows
-from glcic.networks.discriminators.patchgan import PatchDiscriminator
+from glcic.networks.discriminators.context import cut_windows
 from glcic.networks.generators.glcic import CompletionNetwork
 from glcic.networks.generators.unet import SelfAttention, UNetAttention
 from glcic.networks.layers import Gated, activation_layer
 from glcic.params import Activation, Convolution, Labels, Normalisation, Output
+from support.networks import context, generator, patchgan, unet
 
 
 def judged(side: int = 32) -> tuple[Tensor, Tensor, Tensor]:
@@ -26,11 +26,9 @@ def judged(side: int = 32) -> tuple[Tensor, Tensor, Tensor]:
 def discriminator(name: str, spectral_norm: bool = False, mask_channel: bool = False) -> nn.Module:
     """A tiny one for images of 32 pixels: `patchgan`, or the labels of a context discriminator."""
     if name == "patchgan":
-        return PatchDiscriminator(4, spectral_norm, mask_channel)
+        return patchgan(4, spectral_norm, mask_channel)
     labels: Labels = "fused" if name == "fused" else "per_branch"
-    return ContextDiscriminator(
-        32, 16, 3, 2, 0.0625, labels=labels, spectral_norm=spectral_norm, mask_channel=mask_channel
-    )
+    return context(32, 16, 3, 2, 0.0625, labels=labels, spectral_norm=spectral_norm, mask_channel=mask_channel)
 
 
 # --- Published numbers ---
@@ -39,19 +37,19 @@ def discriminator(name: str, spectral_norm: bool = False, mask_channel: bool = F
 @pytest.mark.parametrize("normalisation", ["batch", "instance"])
 def test_completion_network_has_the_published_parameters(normalisation: Normalisation) -> None:
     with torch.device("meta"):  # counted, not allocated
-        assert count_parameters(CompletionNetwork(normalisation=normalisation)) == 6_072_131
+        assert count_parameters(generator(normalisation=normalisation)) == 6_072_131
 
 
 @pytest.mark.parametrize(("side", "gmacs"), [(128, 8.1), (160, 12.7), (256, 32.6)])
 def test_completion_network_has_the_published_cost(side: int, gmacs: float) -> None:
     with torch.device("meta"):
-        macs = count_macs(CompletionNetwork(), torch.empty(2, 3, side, side), torch.empty(2, 1, side, side))
+        macs = count_macs(generator(), torch.empty(2, 3, side, side), torch.empty(2, 1, side, side))
     assert macs / 1e9 == pytest.approx(gmacs, abs=0.05)
 
 
 def test_unet_has_the_published_parameters_in_every_block() -> None:
     with torch.device("meta"):
-        network = UNetAttention()
+        network = unet()
     assert {name: count_parameters(block) for name, block in network.named_children()} == {
         "enc1": 39_296,
         "enc2": 221_440,
@@ -78,17 +76,15 @@ def test_discriminators_have_the_published_parameters(
     size: int, window: int, convolutions: tuple[int, int], parameters: int
 ) -> None:
     with torch.device("meta"):
-        assert count_parameters(ContextDiscriminator(size, window, *convolutions)) == parameters
+        assert count_parameters(context(size, window, *convolutions)) == parameters
         # Two labels need the same 2,048 weights as the fusion, and one bias more.
-        assert count_parameters(ContextDiscriminator(size, window, *convolutions, labels="per_branch")) == (
-            parameters + 1
-        )
+        assert count_parameters(context(size, window, *convolutions, labels="per_branch")) == (parameters + 1)
 
 
 def test_patch_discriminator_has_the_published_parameters() -> None:
-    assert count_parameters(PatchDiscriminator()) == 35_553
-    assert count_parameters(PatchDiscriminator(spectral_norm=True)) == 35_553
-    assert count_parameters(PatchDiscriminator(mask_channel=True)) == 35_553 + 32 * 4 * 4
+    assert count_parameters(patchgan()) == 35_553
+    assert count_parameters(patchgan(spectral_norm=True)) == 35_553
+    assert count_parameters(patchgan(mask_channel=True)) == 35_553 + 32 * 4 * 4
 
 
 def test_cost_counts_attention_and_leaves_the_network_alone() -> None:
@@ -110,7 +106,9 @@ def test_output_has_the_shape_of_the_input_and_the_promised_range(
     normalisation: Normalisation, activation: Activation, convolution: Convolution, output: Output
 ) -> None:
     values = (-0.25, 0.25)
-    network = CompletionNetwork(0.0625, normalisation, activation, convolution, output, values)
+    network = generator(
+        0.0625, values, normalisation=normalisation, activation=activation, convolution=convolution, output=output
+    )
     last = network.layers[-1]
     assert isinstance(last, nn.Conv2d)
     last.bias = nn.Parameter(torch.tensor([-1000.0, 0, 1000]))  # red and blue at the ends of the range
@@ -123,7 +121,7 @@ def test_output_has_the_shape_of_the_input_and_the_promised_range(
     assert completed.max() == high
 
 
-@pytest.mark.parametrize("network", [CompletionNetwork(0.0625), UNetAttention(8)])
+@pytest.mark.parametrize("network", [generator(0.0625), unet(8)])
 def test_every_multiple_of_the_stride_is_a_size(network: CompletionNetwork | UNetAttention) -> None:
     for height, width in [(2, 2), (2, 5), (7, 3)]:
         height, width = height * network.stride, width * network.stride
@@ -131,7 +129,7 @@ def test_every_multiple_of_the_stride_is_a_size(network: CompletionNetwork | UNe
         assert output.shape == (2, 3, height, width)
 
 
-@pytest.mark.parametrize("network", [CompletionNetwork(0.0625), UNetAttention(8)])
+@pytest.mark.parametrize("network", [generator(0.0625), unet(8)])
 def test_output_is_in_32_bits_under_mixed_precision(network: nn.Module) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert network(torch.rand(2, 3, 16, 16), torch.ones(2, 1, 16, 16)).dtype == torch.float32
@@ -139,7 +137,7 @@ def test_output_is_in_32_bits_under_mixed_precision(network: nn.Module) -> None:
 
 def test_default_weights_keep_their_names() -> None:
     """Weights of earlier versions load: convolution, norm, activation, sixteen times, and the last convolution."""
-    network = CompletionNetwork(0.0625)
+    network = generator(0.0625)
     convolutions = [
         name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
     ]
@@ -151,7 +149,7 @@ def test_default_weights_keep_their_names() -> None:
 def test_every_pixel_of_the_hole_sees_far_beyond_it() -> None:
     """The dilated layers give a receptive field of some 300 pixels: a corner moves the centre."""
     torch.manual_seed(0)
-    network = CompletionNetwork(width=0.125).eval()
+    network = generator(width=0.125).eval()
     filled = torch.rand(1, 3, 128, 128, requires_grad=True)
     network(filled, torch.zeros(1, 1, 128, 128))[0, :, 64, 64].sum().backward()
     assert filled.grad is not None
@@ -163,8 +161,8 @@ def convolution_weights(network: nn.Module) -> list[int]:
 
 
 def test_gated_convolutions_are_twice_as_large_but_for_the_last() -> None:
-    plain = convolution_weights(CompletionNetwork(0.125))
-    gated = convolution_weights(CompletionNetwork(0.125, convolution="gated"))
+    plain = convolution_weights(generator(0.125))
+    gated = convolution_weights(generator(0.125, convolution="gated"))
     assert len(plain) == 17
     assert gated == [2 * n for n in plain[:-1]] + plain[-1:]
 
@@ -188,7 +186,7 @@ def test_only_batch_norm_lets_images_of_a_batch_meet(
     convolution: Convolution, normalisation: Normalisation, alone: bool
 ) -> None:
     torch.manual_seed(0)
-    network = CompletionNetwork(0.0625, normalisation, "leaky_relu", convolution)
+    network = generator(0.0625, normalisation=normalisation, activation="leaky_relu", convolution=convolution)
     filled, mask = torch.rand(3, 3, 16, 16), torch.ones(3, 1, 16, 16)
     together, one = network(filled, mask)[:1], network(filled[:1], mask[:1])
     assert torch.allclose(together, one, atol=1e-6) == alone
@@ -206,11 +204,11 @@ def test_leaky_relu_passes_negative_gradients() -> None:
 @pytest.mark.parametrize(
     "network",
     [
-        CompletionNetwork(0.0625, activation="leaky_relu"),
-        CompletionNetwork(0.0625, activation="leaky_relu", convolution="gated"),
-        ContextDiscriminator(32, 16, 3, 2, width=0.0625, activation="leaky_relu"),
-        UNetAttention(8),
-        PatchDiscriminator(4),
+        generator(0.0625, activation="leaky_relu"),
+        generator(0.0625, activation="leaky_relu", convolution="gated"),
+        context(32, 16, 3, 2, width=0.0625, activation="leaky_relu"),
+        unet(8),
+        patchgan(4),
     ],
 )
 def test_leaky_networks_have_no_other_activation(network: nn.Module) -> None:
@@ -238,7 +236,7 @@ def test_attention_is_the_softmax_of_the_unscaled_products() -> None:
 
 def test_unet_learns_in_every_block() -> None:
     torch.manual_seed(0)
-    network = UNetAttention(8)
+    network = unet(8)
     nn.init.constant_(network.attention.gamma, 0.5)  # at 0 queries, keys and values wait for it to move
     filled, mask = torch.rand(2, 3, 16, 24) * 2 - 1, torch.ones(2, 1, 16, 24)
     network(filled, mask).square().mean().backward()
@@ -265,7 +263,7 @@ def test_windows_are_cut_per_image_and_pass_gradients() -> None:
 
 def test_discriminator_uses_both_branches() -> None:
     torch.manual_seed(0)
-    network = ContextDiscriminator(32, 16, 3, 2, width=0.0625).eval()
+    network = context(32, 16, 3, 2, width=0.0625).eval()
     image, mask, corner = judged()
     logits = network(image, mask, corner)
     assert logits.shape == (2, 1)
@@ -277,7 +275,7 @@ def test_discriminator_uses_both_branches() -> None:
 
 def test_the_second_label_judges_the_window_alone() -> None:
     torch.manual_seed(0)
-    network = ContextDiscriminator(32, 16, 3, 2, width=0.0625, labels="per_branch").eval()
+    network = context(32, 16, 3, 2, width=0.0625, labels="per_branch").eval()
     image, mask, corner = judged()
     logits = network(image, mask, corner)
     assert logits.shape == (2, 2)
@@ -293,7 +291,7 @@ def test_the_second_label_judges_the_window_alone() -> None:
 
 def test_a_patch_logit_sees_its_patch_alone() -> None:
     torch.manual_seed(0)
-    network = PatchDiscriminator(4).eval()  # in train mode, batch norm lets patches meet
+    network = patchgan(4).eval()  # in train mode, batch norm lets patches meet
     image, mask, corner = judged()
     image.requires_grad_()
     logits = network(image, mask, corner)
@@ -307,7 +305,7 @@ def test_a_patch_logit_sees_its_patch_alone() -> None:
 
 
 def test_patches_of_the_smallest_images() -> None:
-    assert PatchDiscriminator(4)(*judged(side=16)).shape == (2, 9)
+    assert patchgan(4)(*judged(side=16)).shape == (2, 9)
 
 
 @pytest.mark.parametrize("mask_channel", [False, True])
@@ -343,5 +341,5 @@ def test_spectral_norm_keeps_every_singular_value_below_one(name: str) -> None:
 
 
 def test_discriminators_tell_their_window() -> None:
-    assert ContextDiscriminator(32, 16, 3, 2, width=0.0625).local_window == 16
-    assert PatchDiscriminator(4).local_window is None
+    assert context(32, 16, 3, 2, width=0.0625).local_window == 16
+    assert patchgan(4).local_window is None

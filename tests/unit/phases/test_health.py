@@ -16,8 +16,6 @@ from torch import Tensor, nn
 
 from glcic.data.batches import Batch
 from glcic.masks.geometry import composite
-from glcic.networks.discriminators.context import ContextDiscriminator
-from glcic.networks.generators.glcic import CompletionNetwork
 from glcic.networks.layers import last_layer
 from glcic.params import AdversarialLoss, Params
 from glcic.phases.health import Variety, health_scores
@@ -25,6 +23,7 @@ from glcic.phases.train_joint import TrainJointPhase
 from glcic.report.alarms import Point, alarms, loss_of_guessing, lowest_loss
 from glcic.training.losses import completed_loss, generator_loss, real_loss, reconstruction_loss
 from glcic.training.phase import Images
+from support.networks import context, generator
 from support.project import ROOT, TINY, default_tree, merge
 
 BALANCED: dict[str, Any] = {"weight": None, "balance": 0.5}
@@ -39,7 +38,7 @@ def fabric() -> Fabric:
 def joint(fabric: Fabric, C: nn.Module | None = None, compile_it: bool = False, **changes: Any) -> TrainJointPhase:
     p = Params.model_validate(merge(merge(default_tree(), TINY), {"train_joint": changes}))
     torch.manual_seed(0)
-    C, D = C or CompletionNetwork(0.0625), ContextDiscriminator(16, 8, 3, 2, 0.0625)
+    C, D = C or generator(0.0625), context(16, 8, 3, 2, 0.0625)
     return TrainJointPhase(fabric, C, D, p.train_joint, p.adversarial, p.input, [0.5] * 3, compile_it)
 
 

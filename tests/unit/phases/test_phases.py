@@ -13,7 +13,6 @@ from glcic.data.batches import Batch, TrainingBatches, validation_batches
 from glcic.data.faces import Faces
 from glcic.masks.geometry import composite
 from glcic.networks.discriminators.context import ContextDiscriminator
-from glcic.networks.discriminators.patchgan import PatchDiscriminator
 from glcic.networks.generators.glcic import CompletionNetwork
 from glcic.networks.layers import last_layer
 from glcic.params import Adversarial, Params
@@ -22,6 +21,7 @@ from glcic.phases.pretrain_generator import PretrainGeneratorPhase
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.training.losses import completed_loss, generator_loss, real_loss, reconstruction_loss
 from glcic.training.phase import Images, Phase, frozen, is_real, validation_scores
+from support.networks import context, generator, glcic, patchgan
 from support.project import TINY, Project, default_tree, merge
 
 Weights = dict[str, Tensor]
@@ -49,7 +49,7 @@ def batches(cropped: Project) -> Iterator[Batch]:
 
 def networks() -> tuple[CompletionNetwork, ContextDiscriminator]:
     torch.manual_seed(0)
-    return CompletionNetwork(0.0625), ContextDiscriminator(16, 8, 3, 2, 0.0625)
+    return generator(0.0625), context(16, 8, 3, 2, 0.0625)
 
 
 def joint(
@@ -66,7 +66,7 @@ def joint(
     )
 
 
-def generator(fabric: Fabric, C: nn.Module | None = None, **changes: Any) -> PretrainGeneratorPhase:
+def generator_phase(fabric: Fabric, C: nn.Module | None = None, **changes: Any) -> PretrainGeneratorPhase:
     p = params(pretrain_generator=changes)
     return PretrainGeneratorPhase(fabric, C or networks()[0], p.pretrain_generator, p.input, [0.5] * 3)
 
@@ -108,7 +108,7 @@ def record_calls(monkeypatch: pytest.MonkeyPatch, kind: type[nn.Module]) -> list
 
 def test_pretraining_follows_the_gradient_of_the_hole_alone(fabric: Fabric, batches: Iterator[Batch]) -> None:
     C, _ = networks()
-    reference = CompletionNetwork(0.0625)
+    reference = generator(0.0625)
     reference.load_state_dict(C.state_dict())
     section = params().pretrain_generator
     phase = PretrainGeneratorPhase(fabric, C, section, params().input, [0.5] * 3)
@@ -166,7 +166,7 @@ def test_discriminator_judges_composites_at_each_images_own_window(
     calls = record_calls(monkeypatch, ContextDiscriminator)
     phase.step([images])
 
-    reference = CompletionNetwork(0.0625)
+    reference = generator(0.0625)
     reference.load_state_dict(training)
     reference.train(which == "train_joint")
     completed = composite(reference(images.filled, images.mask), images.image, images.mask)
@@ -190,9 +190,9 @@ def test_discriminators_joint_update_is_its_clean_gradient(fabric: Fabric, batch
     C, D = phase.networks["completion"], phase.networks["discriminator"]
     for _ in range(3):
         images = phase.images(next(batches))
-        reference = ContextDiscriminator(16, 8, 3, 2, 0.0625)
+        reference = context(16, 8, 3, 2, 0.0625)
         reference.load_state_dict(D.state_dict())
-        frozen_C = CompletionNetwork(0.0625)
+        frozen_C = generator(0.0625)
         frozen_C.load_state_dict(C.state_dict())
         with torch.no_grad():
             completed = composite(frozen_C(images.filled, images.mask), images.image, images.mask)
@@ -271,7 +271,7 @@ def test_validation_scores_are_those_of_the_composite(fabric: Fabric, cropped: P
         def forward(self, filled: Tensor, mask: Tensor) -> Tensor:
             return super().forward(filled, mask) * 0 + 0.5
 
-    phase = PretrainGeneratorPhase(fabric, Grey(0.0625), params().pretrain_generator, params().input, [0.5] * 3)
+    phase = PretrainGeneratorPhase(fabric, Grey(glcic(0.0625)), params().pretrain_generator, params().input, [0.5] * 3)
     val = Faces(cropped.folder / "data" / "faces", "val")
     fixed = validation_batches(val, seed=0, images=4, batch=4, holes=params().holes, local_window=8)
     images: Images = phase.images(fixed[0])
@@ -285,7 +285,7 @@ def test_validation_scores_are_those_of_the_composite(fabric: Fabric, cropped: P
     assert scores["val_psnr"] == pytest.approx(float(torch.stack(psnr).mean()), rel=1e-5)
 
 
-@pytest.mark.parametrize("make", [generator, joint])
+@pytest.mark.parametrize("make", [generator_phase, joint])
 def test_moving_average_is_what_is_scored_and_kept(
     fabric: Fabric, batches: Iterator[Batch], fixed: list[Batch], make: Callable[..., Phase]
 ) -> None:
@@ -298,7 +298,7 @@ def test_moving_average_is_what_is_scored_and_kept(
         now = {name: tensor for name, tensor in copy_of(network).items() if tensor.is_floating_point()}
         average = {name: 0.75 * average[name] + 0.25 * now[name] for name in now} if step else now
         torch.testing.assert_close({name: phase.kept("completion").state_dict()[name] for name in now}, average)
-    reference = CompletionNetwork(0.0625)
+    reference = generator(0.0625)
     reference.load_state_dict(average, strict=False)
     scores, raw = validation_scores(phase, reference, fixed), validation_scores(phase, network, fixed)
     assert scores != pytest.approx(raw, rel=1e-4)
@@ -309,7 +309,7 @@ def test_without_a_moving_average_the_network_itself_is_kept(fabric: Fabric) -> 
     phase = joint(fabric, ema=0.75)
     assert phase.kept("discriminator") is phase.networks["discriminator"]
     assert joint(fabric).kept("completion") is not phase.kept("completion")
-    assert generator(fabric).averages == {}
+    assert generator_phase(fabric).averages == {}
 
 
 def test_clip_bounds_the_norm_of_each_networks_gradient(fabric: Fabric, batches: Iterator[Batch]) -> None:
@@ -349,7 +349,7 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole(
         C, D = (without_batch_norm(network) for network in networks())
         phase: Phase
         if which == "pretrain_generator":
-            phase = generator(fabric, C)
+            phase = generator_phase(fabric, C)
         elif which == "train_joint":
             phase = joint(fabric, C, D, adversarial={"weight": 1.0}, **slow)
         else:
@@ -419,15 +419,15 @@ BCE = Adversarial(loss="bce", real_label=1.0, r1=0.0)
 @pytest.mark.parametrize(
     ("discriminator", "section"),
     [
-        (lambda: ContextDiscriminator(16, 8, 3, 2, 0.0625, spectral_norm=True), BCE),
-        (lambda: ContextDiscriminator(16, 8, 3, 2, 0.0625, mask_channel=True), BCE),
-        (lambda: ContextDiscriminator(16, 8, 3, 2, 0.0625, labels="per_branch"), BCE),
-        (lambda: PatchDiscriminator(4), BCE.model_copy(update={"real_label": 0.9})),
-        (lambda: PatchDiscriminator(4, spectral_norm=True, mask_channel=True), BCE),
-        (lambda: ContextDiscriminator(16, 8, 3, 2, 0.0625), BCE.model_copy(update={"loss": "hinge"})),
-        (lambda: ContextDiscriminator(16, 8, 3, 2, 0.0625), BCE.model_copy(update={"loss": "least_squares"})),
-        (lambda: ContextDiscriminator(16, 8, 3, 2, 0.0625, spectral_norm=True), BCE.model_copy(update={"r1": 10.0})),
-        (lambda: PatchDiscriminator(4), BCE.model_copy(update={"r1": 10.0})),
+        (lambda: context(16, 8, 3, 2, 0.0625, spectral_norm=True), BCE),
+        (lambda: context(16, 8, 3, 2, 0.0625, mask_channel=True), BCE),
+        (lambda: context(16, 8, 3, 2, 0.0625, labels="per_branch"), BCE),
+        (lambda: patchgan(4), BCE.model_copy(update={"real_label": 0.9})),
+        (lambda: patchgan(4, spectral_norm=True, mask_channel=True), BCE),
+        (lambda: context(16, 8, 3, 2, 0.0625), BCE.model_copy(update={"loss": "hinge"})),
+        (lambda: context(16, 8, 3, 2, 0.0625), BCE.model_copy(update={"loss": "least_squares"})),
+        (lambda: context(16, 8, 3, 2, 0.0625, spectral_norm=True), BCE.model_copy(update={"r1": 10.0})),
+        (lambda: patchgan(4), BCE.model_copy(update={"r1": 10.0})),
     ],
     ids=["spectral", "mask", "per_branch", "patch", "patch_all", "hinge", "squares", "r1_spectral", "r1_patch"],
 )
@@ -503,7 +503,7 @@ def test_validation_judges_real_images_where_training_does(
     fixed = validation_batches(val, seed=0, images=4, batch=4, holes=p.holes, local_window=8)
     for sees_mask in (False, True):
         C, _ = networks()
-        D = ContextDiscriminator(16, 8, 3, 2, 0.0625, mask_channel=sees_mask)
+        D = context(16, 8, 3, 2, 0.0625, mask_channel=sees_mask)
         phase = TrainJointPhase(fabric, C, D, p.train_joint, p.adversarial, p.input, [0.5] * 3)
         images = phase.images(fixed[0])
         assert not torch.equal(images.real_window, images.window)

@@ -19,7 +19,6 @@ from glcic.evaluation.definitions import METRICS
 from glcic.experiments.presets import preset_params
 from glcic.experiments.verify import read_numbers
 from glcic.networks.cost import count_parameters
-from glcic.networks.generators.glcic import CompletionNetwork
 from glcic.networks.weights import save_weights
 from glcic.params import Params, validate
 from glcic.report.bootstrap import Bootstrap
@@ -31,6 +30,7 @@ from glcic.report.words import comparisons, interval, listed, number
 from glcic.report.write import write_report
 from pipeline.keep import _keep
 from support import fake_report
+from support.networks import generator
 from support.project import ABOUT, ROOT, Project, default_tree, merge
 
 TABLES = ("intervals.csv", "differences.csv", "slices.csv")
@@ -270,7 +270,7 @@ def test_everything_at_once_is_small(tmp_path: Path) -> None:
 
 
 def test_model_card(copy: Path, tmp_path: Path) -> None:
-    network = CompletionNetwork(0.0625)
+    network = generator(0.0625)
     save_weights(tmp_path / "completion_last.safetensors", network.state_dict(), ABOUT)
     (tmp_path / "summary.json").write_text(
         '{"size": 16, "images": {"train": 12, "val": 4, "test": 4}, "sha256": "5ca1ab1e"}'

@@ -1,6 +1,7 @@
 """The loop: resuming and going on are bit-identical, stopping is clean, schedules and estimates do what they say."""
 
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -14,8 +15,6 @@ from torch import Tensor
 from glcic.data.batches import TrainingBatches, validation_batches
 from glcic.data.faces import Faces
 from glcic.errors import UserError
-from glcic.networks.discriminators.context import ContextDiscriminator
-from glcic.networks.generators.glcic import CompletionNetwork
 from glcic.params import Adadelta, Params, TrainJoint
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.training import loop
@@ -24,7 +23,8 @@ from glcic.training.finished import settle
 from glcic.training.loop import Progress, train
 from glcic.training.optimizers import make_optimiser, schedule_factor, set_learning_rate
 from glcic.training.stop import Stopped
-from support.project import TINY, Project, default_tree, merge
+from support.networks import context, generator
+from support.project import ROOT, TINY, Project, default_tree, merge
 
 
 def params(**joint: Any) -> Params:
@@ -58,7 +58,7 @@ def run(
     torch.set_num_threads(1)
     torch.manual_seed(0)
     fabric = Fabric(accelerator="cpu", devices=1)
-    C, D = CompletionNetwork(0.0625), ContextDiscriminator(16, 8, 3, 2, 0.0625)
+    C, D = generator(0.0625), context(16, 8, 3, 2, 0.0625)
     phase = TrainJointPhase(fabric, C, D, section, PARAMS.adversarial, PARAMS.input, [0.5] * 3)
     folder = cropped.folder / "data" / "faces"
     batches = TrainingBatches(
@@ -374,6 +374,22 @@ def test_fingerprint_covers_parameters_names_and_contents(tmp_path: Path, monkey
     assert len(seen) == 4
     with pytest.raises(UserError, match="missing: no such file"):
         fingerprint({}, [Path("missing")])
+
+
+def test_key_of_a_second_start_is_that_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What .dvcignore names, as what Python compiled at the first start, is no part of a folder of code."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("src/glcic/training")
+    (folder / "__pycache__").mkdir(parents=True)
+    (folder / "loop.py").write_text("1")
+    (folder / "finished.py").write_text("1")
+    shutil.copy(ROOT / ".dvcignore", ".dvcignore")
+    first = fingerprint({}, [folder])
+    (folder / "__pycache__/loop.pyc").write_text("compiled")
+    (folder / "finished.py").write_text("2")
+    assert fingerprint({}, [folder]) == first
+    (folder / "loop.py").write_text("2")
+    assert fingerprint({}, [folder]) != first
 
 
 def test_schedules() -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from glcic.networks.layers import activation_layer, normalise_spectra, scaled
-from glcic.params import Activation, Labels
+from glcic.params import Context
 
 CHANNELS = (64, 128, 256, 512, 512, 512)
 FEATURES = 1024  # length of the vector each branch ends in
@@ -19,43 +19,29 @@ class ContextDiscriminator(nn.Module):
     concatenated and fused into one logit, the same layer for real and completed images.
 
     Args:
+        section: `local_window`, side of the window in pixels; `global_convolutions` and `local_convolutions`, depth of
+            each branch, 6 and 5 in the paper at 256/128, 5 and 5 in its CelebA form at 160/96; `width` multiplies the
+            channels and the length of the branch vectors; `activation` comes after every layer but the last;
+            `labels: per_branch` lets each branch end in a logit of its own instead of fusing them; `spectral_norm` is
+            of every convolution and linear layer; `mask_channel` shows both branches the mask as a fourth channel.
         size: side of the (square) image in pixels.
-        local_window: side of the window in pixels.
-        global_convolutions, local_convolutions: depth of each branch; 6 and 5 in the paper at 256/128,
-            5 and 5 in its CelebA form at 160/96.
-        width: multiplies the channels and the length of the branch vectors.
-        activation: after every layer but the last; leaky ReLU has slope 0.2.
-        labels: `per_branch` lets each branch end in a logit of its own instead of fusing them.
-        spectral_norm: of every convolution and linear layer.
-        mask_channel: show both branches the mask as a fourth channel.
     """
 
-    def __init__(
-        self,
-        size: int,
-        local_window: int,
-        global_convolutions: int = 6,
-        local_convolutions: int = 5,
-        width: float = 1.0,
-        activation: Activation = "relu",
-        labels: Labels = "fused",
-        spectral_norm: bool = False,
-        mask_channel: bool = False,
-    ) -> None:
+    def __init__(self, section: Context, size: int) -> None:
         super().__init__()
-        self.local_window = local_window
-        self.labels = labels
-        self.mask_channel = mask_channel
-        channels, features = 3 + mask_channel, scaled(FEATURES, width)
-        self.global_branch = nn.Sequential(*_branch(channels, size, global_convolutions, width, activation))
-        self.local_branch = nn.Sequential(*_branch(channels, local_window, local_convolutions, width, activation))
-        self.activation = activation_layer(activation)
-        if labels == "fused":
+        self.local_window = section.local_window
+        self.labels = section.labels
+        self.mask_channel = section.mask_channel
+        features = scaled(FEATURES, section.width)
+        self.global_branch = nn.Sequential(*_branch(section, size, section.global_convolutions))
+        self.local_branch = nn.Sequential(*_branch(section, section.local_window, section.local_convolutions))
+        self.activation = activation_layer(section.activation)
+        if section.labels == "fused":
             self.fusion = nn.Linear(2 * features, 1)
         else:
             self.global_label = nn.Linear(features, 1)
             self.local_label = nn.Linear(features, 1)
-        if spectral_norm:
+        if section.spectral_norm:
             normalise_spectra(self)
 
     def forward(self, image: Tensor, mask: Tensor, corner: Tensor) -> Tensor:
@@ -97,12 +83,13 @@ def cut_windows(image: Tensor, corner: Tensor, side: int) -> Tensor:
     return image[n, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _branch(channels: int, side: int, convolutions: int, width: float, activation: Activation) -> Iterator[nn.Module]:
+def _branch(section: Context, side: int, convolutions: int) -> Iterator[nn.Module]:
+    channels = 3 + section.mask_channel
     for paper in CHANNELS[:convolutions]:
-        out = scaled(paper, width)
+        out = scaled(paper, section.width)
         yield nn.Conv2d(channels, out, kernel_size=5, stride=2, padding=2)
         yield nn.BatchNorm2d(out)
-        yield activation_layer(activation, inplace=True)
+        yield activation_layer(section.activation, inplace=True)
         channels, side = out, -(-side // 2)
     yield nn.Flatten()
-    yield nn.Linear(channels * side * side, scaled(FEATURES, width))
+    yield nn.Linear(channels * side * side, scaled(FEATURES, section.width))

@@ -4,31 +4,31 @@ import torch
 from torch import Tensor, nn
 
 from glcic.networks.layers import activation_layer, normalise_spectra
+from glcic.params import PatchGAN
 
 
 class PatchDiscriminator(nn.Module):
     """Judges every patch of 22×22 pixels, one each 4 pixels; with 32 channels it has 35,553 parameters.
 
     Args:
-        channels: of the first convolution; the second has twice as many.
-        spectral_norm: of every convolution.
-        mask_channel: show the mask as a fourth channel.
+        section: `channels` of the first convolution, the second has twice as many; `spectral_norm` is of every
+            convolution; `mask_channel` shows the mask as a fourth channel.
     """
 
     local_window = None  # it has no use for one
 
-    def __init__(self, channels: int = 32, spectral_norm: bool = False, mask_channel: bool = False) -> None:
+    def __init__(self, section: PatchGAN) -> None:
         super().__init__()
-        self.mask_channel = mask_channel
+        channels, self.mask_channel = section.channels, section.mask_channel
         self.layers = nn.Sequential(
-            nn.Conv2d(3 + mask_channel, channels, kernel_size=4, stride=2, padding=1),
+            nn.Conv2d(3 + section.mask_channel, channels, kernel_size=4, stride=2, padding=1),
             activation_layer("leaky_relu", inplace=True),
             nn.Conv2d(channels, 2 * channels, kernel_size=4, stride=2, padding=1),
             nn.BatchNorm2d(2 * channels),
             activation_layer("leaky_relu", inplace=True),
             nn.Conv2d(2 * channels, 1, kernel_size=4, padding=1),
         )
-        if spectral_norm:
+        if section.spectral_norm:
             normalise_spectra(self)
 
     def forward(self, image: Tensor, mask: Tensor, corner: Tensor) -> Tensor:

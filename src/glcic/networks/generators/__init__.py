@@ -8,12 +8,5 @@ from glcic.params import Glcic, Input, UNetParams
 def completion_network(section: Glcic | UNetParams, seen: Input) -> CompletionNetwork | UNetAttention:
     """A new completion network; `seen` says in which range its output has to be."""
     if isinstance(section, UNetParams):
-        return UNetAttention(section.channels)
-    return CompletionNetwork(
-        section.width,
-        section.normalisation,
-        section.activation,
-        section.convolution,
-        section.output,
-        (-1.0, 1.0) if seen.range == "symmetric" else (0.0, 1.0),
-    )
+        return UNetAttention(section)
+    return CompletionNetwork(section, (-1.0, 1.0) if seen.range == "symmetric" else (0.0, 1.0))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from glcic.networks.layers import Gated, activation_layer, normalisation_layer, scaled
-from glcic.params import Activation, Convolution, Normalisation, Output
+from glcic.params import Glcic
 
 
 class Layer(NamedTuple):
@@ -44,31 +44,21 @@ LAYERS = (
 class CompletionNetwork(nn.Module):
     """Fully convolutional: any (N, 3, H, W) with H and W divisible by `stride`.
 
-    The defaults are the paper's network with 6,072,131 parameters.
+    With all of the paper's settings it has 6,072,131 parameters.
 
     Args:
-        width: multiplies every channel count.
-        normalisation: after every convolution but the last.
-        activation: likewise; leaky ReLU has slope 0.2.
-        convolution: `gated` gives every convolution but the last a gate of its own.
-        output: what the last convolution goes through.
+        section: `width` multiplies every channel count; `normalisation` and `activation` come after every convolution
+            but the last (leaky ReLU has slope 0.2); `convolution: gated` gives each of these a gate of its own;
+            `output` is what the last one goes through.
         values: smallest and largest value of a `clamp` output.
     """
 
     stride = 4
 
-    def __init__(
-        self,
-        width: float = 1.0,
-        normalisation: Normalisation = "batch",
-        activation: Activation = "relu",
-        convolution: Convolution = "plain",
-        output: Output = "sigmoid",
-        values: tuple[float, float] = (0.0, 1.0),
-    ) -> None:
+    def __init__(self, section: Glcic, values: tuple[float, float] = (0.0, 1.0)) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*_blocks(width, normalisation, activation, convolution))
-        self.output = output
+        self.layers = nn.Sequential(*_blocks(section))
+        self.output = section.output
         self.values = values
 
     def forward(self, filled: Tensor, mask: Tensor) -> Tensor:
@@ -93,19 +83,17 @@ class CompletionNetwork(nn.Module):
                 return x.clamp(*self.values)
 
 
-def _blocks(
-    width: float, normalisation: Normalisation, activation: Activation, convolution: Convolution
-) -> Iterator[nn.Module]:
+def _blocks(section: Glcic) -> Iterator[nn.Module]:
     channels = 4  # red, green, blue, mask
     for layer in LAYERS:
-        out = scaled(layer.channels, width)
-        if convolution == "gated":
-            norm = normalisation_layer(normalisation, out)
-            yield Gated(_convolution(layer, channels, 2 * out), norm, activation_layer(activation))
+        out = scaled(layer.channels, section.width)
+        if section.convolution == "gated":
+            norm = normalisation_layer(section.normalisation, out)
+            yield Gated(_convolution(layer, channels, 2 * out), norm, activation_layer(section.activation))
         else:
             yield _convolution(layer, channels, out)
-            yield normalisation_layer(normalisation, out)
-            yield activation_layer(activation, inplace=True)
+            yield normalisation_layer(section.normalisation, out)
+            yield activation_layer(section.activation, inplace=True)
         channels = out
     yield nn.Conv2d(channels, 3, kernel_size=3, padding=1)
 

@@ -5,20 +5,21 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d, scaled_dot_product_attention
 
 from glcic.networks.layers import activation_layer
+from glcic.params import UNetParams
 
 
 class UNetAttention(nn.Module):
     """Fully convolutional: any (N, 3, H, W) with H and W divisible by `stride`.
 
     Args:
-        channels: of the first level, divisible by 2; 64 gives 4,880,836 parameters.
+        section: `channels` of the first level; 64 gives 4,880,836 parameters.
     """
 
     stride = 8
 
-    def __init__(self, channels: int = 64) -> None:
+    def __init__(self, section: UNetParams) -> None:
         super().__init__()
-        n = channels
+        n = section.channels
         self.enc1 = _block(4, n, n)  # red, green, blue, mask
         self.enc2 = _block(n, 2 * n, 2 * n)
         self.enc3 = _block(2 * n, 4 * n, 4 * n)
