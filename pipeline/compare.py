@@ -25,7 +25,7 @@ PRESETS = Path("presets")
 TABLE = "{}.csv"  # in reports, named after the table
 REPORT = paths.REPORT.folder / "systems.md"
 FIGURE = paths.REPORT.figures / "systems.png"
-SHOWN = 6  # test images in the figure
+FIGURE_COLUMNS = 6  # test images in the figure
 
 
 def main(
@@ -61,7 +61,7 @@ def _collect(about: str, tables: Mapping[str, Mapping[str, Run]], done: Mapping[
     test = Faces(paths.FACES, "test")
     params = next(iter(tables["systems"].values())).params
     holes = draw_all(params.evaluate, params.seed, len(test), test.size)  # the same for all runs
-    items, masks = shown(holes, SHOWN)
+    items, masks = shown(holes, FIGURE_COLUMNS)
     truth = test.read(items)
     pictures = {"input": in_white(truth, masks), "ground truth": truth}
     results: dict[str, Result] = {}

@@ -10,12 +10,12 @@ from glcic import paths
 from glcic.evaluation.definitions import ALL
 from glcic.params import Params, load
 from glcic.report.contents import Scored, read_scored, read_table, records
-from glcic.report.published import COLUMNS, MASK_SET, SAME, what_differs
-from glcic.report.tables import Row, beside_published, scores
+from glcic.report.published import MASK_SET, MMAGIC_COLUMNS, SAME, what_differs
+from glcic.report.tables import TableRow, beside_published, scores
 from glcic.report.words import percent
 from pipeline import stage as _stage
 
-SHOWN = ("l1_hole", "l1", "psnr", "ssim")  # the page has all metrics
+PRINTED_METRICS = ("l1_hole", "l1", "psnr", "ssim")  # the page has all metrics
 
 
 def main(
@@ -42,7 +42,7 @@ def _print(report: Path) -> None:
 
 
 def _all_methods(scored: Scored) -> str:
-    shown = [i for i, metric in enumerate(scored.metrics) if metric in SHOWN]
+    shown = [i for i, metric in enumerate(scored.metrics) if metric in PRINTED_METRICS]
     header = ["mask set", "method", *(ALL[scored.metrics[i]].title for i in shown)]
     return _markdown(
         header,
@@ -64,17 +64,17 @@ def _about_intervals(scored: Scored, params: Params) -> str:
 
 
 def _published(scored: Scored, params: Params) -> list[str]:
-    rows = [_texts(row, range(len(COLUMNS))) for row in beside_published(scored, params.preset)]
+    rows = [_texts(row, range(len(MMAGIC_COLUMNS))) for row in beside_published(scored, params.preset)]
     differs = what_differs(params, scored.images, scored.people)
     return [
         f"MMagic's protocol (mask set {MASK_SET}), in MMagic's units:",
-        _markdown(["system", *COLUMNS.values()], rows),
+        _markdown(["system", *MMAGIC_COLUMNS.values()], rows),
         f"{SAME} What differs:",
         _markdown(["", "here", "MMagic"], differs),
     ]
 
 
-def _texts(row: Row, shown: Sequence[int]) -> list[str]:
+def _texts(row: TableRow, shown: Sequence[int]) -> list[str]:
     """A row's name, bold if it is ours, and those of its cells."""
     cells = (row.cells[i] for i in shown)
     texts = [" ".join(part for part in (cell.value, cell.interval) if part) for cell in cells]

@@ -20,7 +20,7 @@ from glcic.files import atomic
 from glcic.networks.weights import save_weights
 from glcic.params import Params, Training, load
 from glcic.tracking.recorder import Recorder
-from glcic.training.checkpoints import Scratch, extendable, stage_fingerprint
+from glcic.training.checkpoints import Scratch, checkpoint_key, extendable
 from glcic.training.curves import write_curve
 from glcic.training.finished import settle
 from glcic.training.loop import Progress, start_fabric, train
@@ -135,7 +135,7 @@ def opened(name: str, params: Params, section: Training, after: Sequence[str] = 
     configuration = load(paths.PARAMS)  # at once: somebody may edit it for the next run while this one goes on
     definition = stage_definition(name)
     listed = {part: _plain(params, part) for part in definition["params"]}
-    key = stage_fingerprint(name, listed, [Path(dep) for dep in definition["deps"]])
+    key = checkpoint_key(name, listed, [Path(dep) for dep in definition["deps"]])
     scratch = Scratch(paths.SCRATCH, name, key)
     # With several devices, the processes that Fabric starts run this as well; the first one holds the lock for all.
     with nullcontext() if "LOCAL_RANK" in os.environ else scratch.locked():

@@ -64,7 +64,7 @@ class CelebA(Section):
         return self
 
 
-class Images(Section):
+class OwnImages(Section):
     ratios: Annotated[list[Share], Field(min_length=3, max_length=3)]
     partition: str | None
     zip_md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None
@@ -80,7 +80,7 @@ class Download(Section):
     source: Literal["synthetic", "celeba", "images"]
     synthetic: Synthetic
     celeba: CelebA
-    images: Images
+    images: OwnImages
 
 
 class Crop(Section):

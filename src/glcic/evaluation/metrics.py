@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-Image = NDArray[np.uint8]  # (3, H, W)
+from glcic.masks.geometry import Pixels
+
 Mask = NDArray[np.uint8]  # (1, H, W), 1 in the hole
 
 # skimage's weights of red, green and blue × 10,000, in which gray values are integers
@@ -21,7 +22,7 @@ GRAY_WHITE = 255 * 10_000
 GRAY_WINDOW = 51
 
 
-def score(completed: Image, truth: Image, mask: Mask, extra: Collection[str] = ()) -> dict[str, float]:
+def score(completed: Pixels, truth: Pixels, mask: Mask, extra: Collection[str] = ()) -> dict[str, float]:
     """The metrics of one composite.
 
     Args:
@@ -45,22 +46,22 @@ def score(completed: Image, truth: Image, mask: Mask, extra: Collection[str] = (
     return scores | edgeconnect(completed, truth) if "edgeconnect" in extra else scores
 
 
-def l1_hole(completed: Image, truth: Image, mask: Mask) -> float:
+def l1_hole(completed: Pixels, truth: Pixels, mask: Mask) -> float:
     """Mean absolute error over the pixels of the hole and the channels, images in [0, 1], × 100 (MMagic's l1)."""
     return _l1(_difference(completed, truth)[:, mask[0] == 1])
 
 
-def l1(completed: Image, truth: Image) -> float:
+def l1(completed: Pixels, truth: Pixels) -> float:
     """Mean absolute error over the whole image and the channels, images in [0, 1], × 100."""
     return _l1(_difference(completed, truth))
 
 
-def psnr(completed: Image, truth: Image) -> float:
+def psnr(completed: Pixels, truth: Pixels) -> float:
     """Peak signal-to-noise ratio in dB of the whole composite: 10 log₁₀(255² / MSE), all three channels together."""
     return _psnr(_difference(completed, truth))
 
 
-def psnr_hole(completed: Image, truth: Image, mask: Mask) -> float:
+def psnr_hole(completed: Pixels, truth: Pixels, mask: Mask) -> float:
     """The same with the MSE over the pixels of the hole alone: of one hole, `psnr` + 10 log₁₀(its share of the image).
 
     So it does not reward a small hole for the pixels that were never missing.
@@ -68,7 +69,7 @@ def psnr_hole(completed: Image, truth: Image, mask: Mask) -> float:
     return _psnr(_difference(completed, truth)[:, mask[0] == 1])
 
 
-def ssim(completed: Image, truth: Image) -> float:
+def ssim(completed: Pixels, truth: Pixels) -> float:
     """Structural similarity of the whole composite with the settings of Wang et al. (IEEE TIP 2004).
 
     Gaussian window 11×11 with σ = 1.5, population covariance, data range 255, K₁ = 0.01, K₂ = 0.03; mean of the map
@@ -79,7 +80,7 @@ def ssim(completed: Image, truth: Image) -> float:
     return _inner_mean(ssim_map(completed, truth))
 
 
-def ssim_hole(completed: Image, truth: Image, mask: Mask) -> float:
+def ssim_hole(completed: Pixels, truth: Pixels, mask: Mask) -> float:
     """Mean of the same map over the bounding box of the whole hole, per channel, then averaged.
 
     Next to the image's edge the window sees the image mirrored there (… b a | a b …), so that the box may touch it.
@@ -87,7 +88,7 @@ def ssim_hole(completed: Image, truth: Image, mask: Mask) -> float:
     return _hole_mean(ssim_map(completed, truth), mask)
 
 
-def ssim_map(completed: Image, truth: Image) -> NDArray[np.float64]:
+def ssim_map(completed: Pixels, truth: Pixels) -> NDArray[np.float64]:
     """Wang's structural similarity around each pixel: (3, H, W)."""
     _, similarity = structural_similarity(
         truth,
@@ -102,7 +103,7 @@ def ssim_map(completed: Image, truth: Image) -> NDArray[np.float64]:
     return similarity
 
 
-def edgeconnect(completed: Image, truth: Image) -> dict[str, float]:
+def edgeconnect(completed: Pixels, truth: Pixels) -> dict[str, float]:
     """EdgeConnect's gray variants, as its scripts/metrics.py defines them (Nazeri et al., ICCV Workshops 2019).
 
     Of gray values y = 0.2125 R + 0.7154 G + 0.0721 B in [0, 1] (skimage's `rgb2gray`):
@@ -125,7 +126,7 @@ def edgeconnect(completed: Image, truth: Image) -> dict[str, float]:
     }
 
 
-def _difference(completed: Image, truth: Image) -> NDArray[np.int64]:
+def _difference(completed: Pixels, truth: Pixels) -> NDArray[np.int64]:
     return completed.astype(np.int64) - truth
 
 

@@ -18,13 +18,13 @@ from glcic.data.faces import Faces
 from glcic.evaluation import definitions
 from glcic.evaluation.mask_sets import MaskSet
 from glcic.evaluation.metrics import score
+from glcic.masks.geometry import Pixels
 
 if TYPE_CHECKING:
     from glcic.evaluation.perceptual import SetDistances
 
-Images = NDArray[np.uint8]
-Method = Callable[[Images, Images], Images]  # images (N, 3, S, S), masks (N, 1, S, S) → composites
-Refinement = Callable[[Images, Images, Images], Images]  # composites, images, masks → composites
+Method = Callable[[Pixels, Pixels], Pixels]  # images (N, 3, S, S), masks (N, 1, S, S) → composites
+Refinement = Callable[[Pixels, Pixels, Pixels], Pixels]  # composites, images, masks → composites
 BLOCK = 512  # images whose completions are in memory at a time
 
 
@@ -46,7 +46,7 @@ class Methods:
         """One of `of_parts`."""
         return Methods({name: self.of_parts[name]})
 
-    def complete(self, images: Images, masks: Images, given: Mapping[str, Images] | None = None) -> dict[str, Images]:
+    def complete(self, images: Pixels, masks: Pixels, given: Mapping[str, Pixels] | None = None) -> dict[str, Pixels]:
         """Composites of all methods, in the order of the tables; `given` are those of `of_blocks`, if already made."""
         if given is None:
             given = {name: method(images, masks) for name, method in self.of_blocks.items()}
@@ -57,9 +57,9 @@ class Methods:
         return {name: completed[name] for name in [*known, *(completed.keys() - set(known))]}
 
 
-Result = tuple[dict[str, Images], dict[str, list[dict[str, float]]]]  # composites and scores by method
+Result = tuple[dict[str, Pixels], dict[str, list[dict[str, float]]]]  # composites and scores by method
 Task = tuple[
-    Images, Images, dict[str, Images], str | None
+    Pixels, Pixels, dict[str, Pixels], str | None
 ]  # images, masks, composites of `of_blocks`, one method alone
 
 
@@ -97,7 +97,7 @@ class Evaluation:
             self._pool.shutdown(cancel_futures=True)
 
     def scores(
-        self, faces: Faces, holes: MaskSet, *, alone: str | None = None, given: Mapping[str, Images] | None = None
+        self, faces: Faces, holes: MaskSet, *, alone: str | None = None, given: Mapping[str, Pixels] | None = None
     ) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
         """Score the methods on one mask set, image by image.
 
@@ -147,7 +147,7 @@ class Evaluation:
             self._to[faces] = SetDistances(faces.read(np.arange(len(faces))), kinds, seed=0)
         return self._to[faces]
 
-    def _map(self, images: Images, masks: Images, given: Mapping[str, Images], alone: str | None) -> Iterator[Result]:
+    def _map(self, images: Pixels, masks: Pixels, given: Mapping[str, Pixels], alone: str | None) -> Iterator[Result]:
         parts = [slice(start, start + self.batch) for start in range(0, len(images), self.batch)]
         tasks: list[Task] = [(images[p], masks[p], {name: of[p] for name, of in given.items()}, alone) for p in parts]
         work = partial(_complete_and_score, self.methods, self.extra)
@@ -188,7 +188,7 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _lpips() -> Callable[[Images, Images], NDArray[np.float64]]:
+def _lpips() -> Callable[[Pixels, Pixels], NDArray[np.float64]]:
     from glcic.evaluation.perceptual import Lpips  # torchmetrics is an extra
 
     return Lpips()

@@ -9,17 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
 from glcic.data.faces import Faces
 from glcic.errors import UserError
 from glcic.evaluation.mask_sets import MaskSet, in_white
+from glcic.masks.geometry import Pixels
 
 MANIFEST = "manifest.csv"
 HASHES = {"holes": "sha256", "images": "faces_sha256"}  # its columns
-Images = NDArray[np.uint8]
 
 
 def export(folder: Path, faces: Faces, holes: MaskSet) -> None:
@@ -33,7 +32,7 @@ def export(folder: Path, faces: Faces, holes: MaskSet) -> None:
         Image.fromarray(mask[0] * np.uint8(255)).save(folder / holes.name / "mask" / _name(item))
 
 
-def completions(folder: Path, faces: Faces, holes: MaskSet) -> Images:
+def completions(folder: Path, faces: Faces, holes: MaskSet) -> Pixels:
     """Somebody's completions of one mask set as composites (N, 3, S, S): what is outside the hole is the image.
 
     Raises:

@@ -11,16 +11,14 @@ hole is solved for, and nothing is asked of it at the image's edge.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from glcic.inference.classical import inpaint
+from glcic.masks.geometry import Pixels
 
-Image = NDArray[np.uint8]  # (3, H, W)
 
-
-def blend(completed: NDArray[np.uint8], images: NDArray[np.uint8], masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def blend(completed: Pixels, images: Pixels, masks: Pixels) -> Pixels:
     """Blend completions into their images.
 
     Args:
@@ -36,7 +34,7 @@ def blend(completed: NDArray[np.uint8], images: NDArray[np.uint8], masks: NDArra
     return np.stack([source if mask.all() else clone(source, fill, mask) for source, fill, mask in triples])
 
 
-def clone(source: Image, destination: Image, mask: NDArray[np.uint8]) -> Image:
+def clone(source: Pixels, destination: Pixels, mask: Pixels) -> Pixels:
     """Put the source into the hole of the destination by its gradients.
 
     The result is the source plus the smoothest correction that leads to the destination at the edge of the hole: with

@@ -13,22 +13,23 @@ from skimage.restoration import inpaint_biharmonic
 from tqdm import tqdm
 
 from glcic.data.faces import Faces
+from glcic.masks.geometry import Pixels
 
 RADIUS = 3  # pixels around each point that OpenCV's methods look at
-METHODS = {"telea": cv2.INPAINT_TELEA, "navier_stokes": cv2.INPAINT_NS}
-MID_GREY = 128
+OPENCV_METHODS = {"telea": cv2.INPAINT_TELEA, "navier_stokes": cv2.INPAINT_NS}
+GREY_LEVEL = 128
 
 
-def hide(images: NDArray[np.uint8], masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def hide(images: Pixels, masks: Pixels) -> Pixels:
     """The hole overwritten with the mean colour of the image's visible pixels; grey where no pixel is visible."""
     visible = 1 - masks
     total = (images * visible).sum(axis=(2, 3), keepdims=True, dtype=np.float64)
     count = visible.sum(axis=(2, 3), keepdims=True, dtype=np.int64)
-    colour = np.where(count > 0, np.rint(total / np.maximum(count, 1)), MID_GREY).astype(np.uint8)
+    colour = np.where(count > 0, np.rint(total / np.maximum(count, 1)), GREY_LEVEL).astype(np.uint8)
     return np.where(masks == 1, colour, images)
 
 
-def mean_fill(images: NDArray[np.uint8], masks: NDArray[np.uint8], mean_pixel: Sequence[float]) -> NDArray[np.uint8]:
+def mean_fill(images: Pixels, masks: Pixels, mean_pixel: Sequence[float]) -> Pixels:
     """The training split's mean pixel everywhere in the hole.
 
     Args:
@@ -40,21 +41,19 @@ def mean_fill(images: NDArray[np.uint8], masks: NDArray[np.uint8], mean_pixel: S
     return np.where(masks == 1, colour, images)
 
 
-def inpaint(
-    images: NDArray[np.uint8], masks: NDArray[np.uint8], method: str, radius: int = RADIUS
-) -> NDArray[np.uint8]:
+def inpaint(images: Pixels, masks: Pixels, method: str, radius: int = RADIUS) -> Pixels:
     """OpenCV's `telea` (fast marching, 2004) or `navier_stokes` (Bertalmío et al., 2001); shapes as above.
 
     Both read pixels under the hole where it touches the edge of the image, so it is hidden first.
     """
     completed = [
-        cv2.inpaint(np.ascontiguousarray(image.transpose(1, 2, 0)), mask[0], radius, METHODS[method])
+        cv2.inpaint(np.ascontiguousarray(image.transpose(1, 2, 0)), mask[0], radius, OPENCV_METHODS[method])
         for image, mask in zip(hide(images, masks), masks, strict=True)
     ]
     return np.stack(completed).transpose(0, 3, 1, 2).astype(np.uint8, copy=False)
 
 
-def biharmonic(images: NDArray[np.uint8], masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def biharmonic(images: Pixels, masks: Pixels) -> Pixels:
     """The smoothest continuation: skimage's solution of Δ²u = 0 in the hole (Damelin and Hoang, 2018).
 
     It overshoots in large holes; skimage clips each channel to the range of the image's visible pixels.
@@ -87,17 +86,17 @@ class NearestTrainingImage:
         self._block = block
         self._images = images
 
-    def __call__(self, images: NDArray[np.uint8], masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def __call__(self, images: Pixels, masks: Pixels) -> Pixels:
         """Complete a whole mask set at once, for all training images are read for every call."""
         return np.where(masks == 1, self._training.read(self.nearest(images, masks)), images)
 
-    def nearest(self, images: NDArray[np.uint8], masks: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def nearest(self, images: Pixels, masks: Pixels) -> NDArray[np.int64]:
         """The number of the nearest image within the training split, for each image: (N,)."""
         parts = range(0, len(images), self._images)
         found = [self._nearest(images[i : i + self._images], masks[i : i + self._images]) for i in parts]
         return np.concatenate([np.empty(0, np.int64), *found])
 
-    def _nearest(self, images: NDArray[np.uint8], masks: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def _nearest(self, images: Pixels, masks: Pixels) -> NDArray[np.int64]:
         """Σ (t − x)² over the visible pixels is, but for Σ x², Σ v t² − 2 Σ t (v x): two matrix products.
 
         Every sum of them is an integer below 2⁵³, so 64-bit numbers hold it exactly: the answer does not depend on the

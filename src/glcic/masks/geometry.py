@@ -7,6 +7,7 @@ from torch.nn.functional import max_pool2d
 
 Boxes = NDArray[np.int64]  # (N, 4): top, left, height, width, in pixels
 Masks = NDArray[np.uint8]  # (N, 1, S, S), 1 in the hole
+Pixels = NDArray[np.uint8]  # of images: (N, 3, H, W), or (3, H, W) of one
 
 
 def random_boxes(rng: np.random.Generator, n: int, size: int, sides: tuple[int, int], border: int) -> Boxes:

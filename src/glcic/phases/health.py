@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from glcic.data.batches import Batch
 from glcic.networks.layers import last_layer
-from glcic.training.phase import Images, Phase, frozen, gradient
+from glcic.training.phase import Phase, PreparedBatch, frozen, gradient
 
-Losses = Callable[[Images, Tensor], tuple[Tensor, Tensor]]  # images and output → reconstruction, adversarial; means
+# Images and output → reconstruction and adversarial loss, means over the images.
+Losses = Callable[[PreparedBatch, Tensor], tuple[Tensor, Tensor]]
 
 
 def health_scores(

@@ -9,7 +9,16 @@ from torch import Tensor, nn
 from glcic.data.batches import Batch
 from glcic.params import Adversarial, Input, PretrainDiscriminators
 from glcic.training.losses import completed_loss, r1_penalty, real_loss
-from glcic.training.phase import Images, Phase, complete, discriminator_scores, gradient, is_real, mean, real_window_of
+from glcic.training.phase import (
+    Phase,
+    PreparedBatch,
+    complete,
+    discriminator_scores,
+    gradient,
+    is_real,
+    mean,
+    real_window_of,
+)
 
 
 class PretrainDiscriminatorsPhase(Phase):
@@ -29,9 +38,9 @@ class PretrainDiscriminatorsPhase(Phase):
         super().__init__(fabric, section, seen, mean_pixel)
         self.adversarial = adversarial
         self.C = completion_network.to(fabric.device).eval().requires_grad_(False)
-        self.D = self.train("discriminator", discriminator, section.optimiser, compile_it)
+        self.D = self.register("discriminator", discriminator, section.optimiser, compile_it)
 
-    def step(self, parts: Sequence[Images]) -> dict[str, Tensor]:
+    def step(self, parts: Sequence[PreparedBatch]) -> dict[str, Tensor]:
         with self.fabric.autocast():
             completed = [complete(self.C, part) for part in parts]
         losses = discriminator_gradients(self, self.D, parts, completed, self.adversarial)
@@ -43,7 +52,7 @@ class PretrainDiscriminatorsPhase(Phase):
 
 
 def discriminator_gradients(
-    phase: Phase, D: nn.Module, parts: Sequence[Images], completed: Sequence[Tensor], section: Adversarial
+    phase: Phase, D: nn.Module, parts: Sequence[PreparedBatch], completed: Sequence[Tensor], section: Adversarial
 ) -> list[dict[str, Tensor]]:
     """Gather the discriminator's gradients; `completed` (N, 3, S, S) are the parts' composites outside any graph.
 

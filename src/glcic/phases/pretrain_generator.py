@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from glcic.data.batches import Batch
 from glcic.params import Input, PretrainGenerator
 from glcic.training.losses import reconstruction_loss
-from glcic.training.phase import Images, Phase, mean, region_of, validation_scores
+from glcic.training.phase import Phase, PreparedBatch, mean, region_of, validation_scores
 
 
 class PretrainGeneratorPhase(Phase):
@@ -25,9 +25,9 @@ class PretrainGeneratorPhase(Phase):
     ) -> None:
         super().__init__(fabric, section, seen, mean_pixel)
         self.reconstruction = section.reconstruction
-        self.C = self.train("completion", completion_network, section.optimiser, compile_it, section.ema)
+        self.C = self.register("completion", completion_network, section.optimiser, compile_it, section.ema)
 
-    def step(self, parts: Sequence[Images]) -> dict[str, Tensor]:
+    def step(self, parts: Sequence[PreparedBatch]) -> dict[str, Tensor]:
         self.optimisers["completion"].zero_grad()
         losses = []
         for part in parts:

@@ -15,8 +15,8 @@ from glcic.phases.health import health_scores
 from glcic.phases.pretrain_discriminators import discriminator_gradients
 from glcic.training.losses import balanced_weight, generator_loss, reconstruction_loss
 from glcic.training.phase import (
-    Images,
     Phase,
+    PreparedBatch,
     discriminator_scores,
     frozen,
     gradient,
@@ -55,12 +55,12 @@ class TrainJointPhase(Phase):
         self.alpha = section.adversarial
         self.skip_above = section.skip_above
         self.accumulate = section.accumulate
-        self.C = self.train("completion", completion_network, section.generator_optimiser, compile_it, section.ema)
-        self.D = self.train("discriminator", discriminator, section.discriminator_optimiser, compile_it)
+        self.C = self.register("completion", completion_network, section.generator_optimiser, compile_it, section.ema)
+        self.D = self.register("discriminator", discriminator, section.discriminator_optimiser, compile_it)
         if self.skip_above is not None:
             self.memory["accuracies"] = torch.full((ACCURACIES,), 0.5, device=fabric.device)  # chance
 
-    def step(self, parts: Sequence[Images]) -> dict[str, Tensor]:
+    def step(self, parts: Sequence[PreparedBatch]) -> dict[str, Tensor]:
         # Several parts are to save memory, so their graphs are not kept until D is updated: C passes them again, and
         # its batch-norm statistics move twice.
         outputs = [self.C(part.filled, part.dilated) for part in parts] if len(parts) == 1 else None
@@ -77,7 +77,7 @@ class TrainJointPhase(Phase):
         self.update("completion")
         return {**mean(losses), **of_discriminator}
 
-    def _update_discriminator(self, parts: Sequence[Images], completed: Sequence[Tensor]) -> dict[str, Tensor]:
+    def _update_discriminator(self, parts: Sequence[PreparedBatch], completed: Sequence[Tensor]) -> dict[str, Tensor]:
         losses = mean(discriminator_gradients(self, self.D, parts, completed, self.adversarial))
         accuracy = losses.pop("accuracy")
         if self.skip_above is None:
@@ -90,7 +90,7 @@ class TrainJointPhase(Phase):
         self.memory["accuracies"] = torch.cat([self.memory["accuracies"][1:], accuracy[None]])
         return {**losses, "skipped": skipped.float()}
 
-    def _generator_gradients(self, part: Images, output: Tensor, parts: int) -> dict[str, Tensor]:
+    def _generator_gradients(self, part: PreparedBatch, output: Tensor, parts: int) -> dict[str, Tensor]:
         with self.fabric.no_backward_sync(self.D):
             reconstruction, adversarial = self._generator_losses(part, output, self.D)
         losses = {"reconstruction": reconstruction, "adversarial": adversarial}
@@ -105,7 +105,7 @@ class TrainJointPhase(Phase):
         self.fabric.backward((reconstruction + alpha * adversarial) / parts)
         return losses
 
-    def _generator_losses(self, part: Images, output: Tensor, D: nn.Module) -> tuple[Tensor, Tensor]:
+    def _generator_losses(self, part: PreparedBatch, output: Tensor, D: nn.Module) -> tuple[Tensor, Tensor]:
         """Reconstruction and adversarial loss, each without its weight in the sum."""
         region = region_of(part, self.reconstruction)
         reconstruction = reconstruction_loss(output, part.image, region, self.reconstruction, self.prepare.span)

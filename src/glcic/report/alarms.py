@@ -16,8 +16,6 @@ from math import log
 
 from glcic.params import AdversarialLoss
 
-Point = Mapping[str, float]
-
 PATIENCE = 3  # consecutive points of the curve at which something must hold: one may be chance
 NO_LOSS = 0.01  # share of the loss of guessing: what is left to learn is a hundredth
 RECOGNISED = 0.9  # share of the completed validation images
@@ -30,12 +28,12 @@ class _Alarm:
     """When it holds at a point (`needed` are the columns it looks at), how it is put, and what helps."""
 
     needed: tuple[str, ...]
-    holds: Callable[[Point], bool]
-    says: Callable[[Point], str]
+    holds: Callable[[Mapping[str, float]], bool]
+    says: Callable[[Mapping[str, float]], str]
     remedy: str
 
 
-def alarms(curve: Iterable[Point], loss: AdversarialLoss, real_label: float) -> dict[str, str]:
+def alarms(curve: Iterable[Mapping[str, float]], loss: AdversarialLoss, real_label: float) -> dict[str, str]:
     """The alarms that a curve of the joint phase raises.
 
     Args:
@@ -59,9 +57,9 @@ def alarms(curve: Iterable[Point], loss: AdversarialLoss, real_label: float) -> 
     return found
 
 
-def _last_stretch(points: list[Point], alarm: _Alarm) -> list[Point]:
-    found: list[Point] = []
-    now: list[Point] = []
+def _last_stretch(points: list[Mapping[str, float]], alarm: _Alarm) -> list[Mapping[str, float]]:
+    found: list[Mapping[str, float]] = []
+    now: list[Mapping[str, float]] = []
     for point in points:
         now = [*now, point] if all(name in point for name in alarm.needed) and alarm.holds(point) else []
         found = now if len(now) >= PATIENCE else found
@@ -71,10 +69,10 @@ def _last_stretch(points: list[Point], alarm: _Alarm) -> list[Point]:
 def _alarms(loss: AdversarialLoss, real_label: float) -> dict[str, _Alarm]:
     least, guessing = lowest_loss(loss, real_label), loss_of_guessing(loss, real_label)
 
-    def share(point: Point) -> float:
+    def share(point: Mapping[str, float]) -> float:
         return (point["discriminator_real"] + point["discriminator_completed"] - least) / (guessing - least)
 
-    def accuracy(point: Point) -> float:
+    def accuracy(point: Mapping[str, float]) -> float:
         return (point["val_accuracy_real"] + point["val_accuracy_completed"]) / 2
 
     losses = ("discriminator_real", "discriminator_completed")

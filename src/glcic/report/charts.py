@@ -16,7 +16,7 @@ LABELS = 104  # width of the bins' names
 MARK = 4  # half the size of a mark
 LINE = 15  # height of one interval
 
-Points = Sequence[tuple[float, float]]
+Places = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class _Axis:
 
 
 def line_chart(
-    title: str, series: Mapping[str, Points], bounds: tuple[float, float] | None = None, log: bool = False
+    title: str, series: Mapping[str, Places], bounds: tuple[float, float] | None = None, log: bool = False
 ) -> Chart:
     """Curves over the images seen.
 
@@ -130,7 +130,7 @@ def _svg(height: float, said: str, parts: Sequence[str]) -> Markup:
     )
 
 
-def _course(name: str, points: Points, named: bool) -> str:
+def _course(name: str, points: Places, named: bool) -> str:
     first, last = (f"{y:.4g}" for y in (points[0][1], points[-1][1]))
     return f"{f'{name} ' if named else ''}from {first} to {last}"
 

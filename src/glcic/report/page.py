@@ -14,14 +14,14 @@ from glcic.report import pictures, tables
 from glcic.report.alarms import PATIENCE, alarms
 from glcic.report.charts import Chart, Estimate, interval_chart, legend_mark, line_chart
 from glcic.report.contents import METHOD, Contents, Curve, records
-from glcic.report.published import COLUMNS, MMAGIC, SAME, SOURCES, what_differs
+from glcic.report.published import MMAGIC, MMAGIC_COLUMNS, SAME, SOURCES, what_differs
 from glcic.report.slices import POOLED, SLICES
 from glcic.report.templates import template
 from glcic.report.words import comparisons, failures, interval, listed, method_title, number, percent
 
 LARGEST = 1_000_000  # bytes of the page
 OPEN = 2  # mask sets whose tables are not folded
-SHOWN = ("l1_hole", "psnr", "ssim")  # metrics in the table of slices
+SLICE_METRICS = ("l1_hole", "psnr", "ssim")  # metrics in the table of slices
 
 # Charts of a stage's curve: title, and columns by their names in the legend.
 TRAINING: dict[str, Mapping[str, str]] = {
@@ -95,14 +95,14 @@ def _context(contents: Contents) -> dict[str, Any]:
         "compared": {name: comparisons(contents.differences, name) for name in mask_sets},
         "differences": {name: tables.differences(contents, name) for name in mask_sets},
         "published": tables.beside_published(contents, params.preset),
-        "published_columns": list(COLUMNS.values()),
+        "published_columns": list(MMAGIC_COLUMNS.values()),
         "theirs": MMAGIC,
         "same": SAME,
         "differs": what_differs(params, contents.images, contents.people),
         "failures": failures(contents.slices),
         "slice_charts": _slice_charts(contents.slices),
         "slice_table": _slice_table(contents.slices),
-        "slice_metrics": [ALL[name] for name in SHOWN],
+        "slice_metrics": [ALL[name] for name in SLICE_METRICS],
         "sliced": [method_title(str(name)) for name in dict.fromkeys(contents.slices["method"])],
         "stages": stages,
         "phases": PHASES,
@@ -160,10 +160,10 @@ def _slice_table(slices: pd.DataFrame) -> list[tuple[str, str, int, list[tables.
     for (name, bin_), of_bin in table.groupby(["slice", "bin"], sort=False):
         by_metric = {row.metric: row for row in records(of_bin)}
         cells = []
-        for metric in SHOWN:
+        for metric in SLICE_METRICS:
             row, digits = by_metric[metric], ALL[metric].digits
             cells.append(tables.Cell(number(row.mean, digits), interval(row.low, row.high, digits)))
-        rows.append((SLICES[str(name)], str(bin_), int(by_metric[SHOWN[0]].images), cells))
+        rows.append((SLICES[str(name)], str(bin_), int(by_metric[SLICE_METRICS[0]].images), cells))
     return rows
 
 

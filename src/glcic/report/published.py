@@ -30,7 +30,7 @@ class Published:
 
 
 # Columns of the table, and what they are called here.
-COLUMNS = {"l1_hole": "l1 error", "psnr": "PSNR", "ssim": "SSIM"}
+MMAGIC_COLUMNS = {"l1_hole": "l1 error", "psnr": "PSNR", "ssim": "SSIM"}
 DIGITS = 3
 MMAGIC = Published(
     "MMagic, Global&Local",

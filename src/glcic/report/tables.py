@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from glcic.evaluation.definitions import ALL
 from glcic.report.bootstrap import sign
 from glcic.report.contents import METHOD, Contents, Scored, records
-from glcic.report.published import COLUMNS, DIGITS, MASK_SET, MMAGIC
+from glcic.report.published import DIGITS, MASK_SET, MMAGIC, MMAGIC_COLUMNS
 from glcic.report.words import change, interval, method_title, number
 
 
@@ -25,13 +25,13 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     name: str
     cells: list[Cell]
     ours: bool = False
 
 
-def scores(scored: Scored, mask_set: str) -> list[Row]:
+def scores(scored: Scored, mask_set: str) -> list[TableRow]:
     """Methods × metrics: means and intervals."""
     methods = scored.methods[mask_set]
     rows = []
@@ -50,14 +50,14 @@ def scores(scored: Scored, mask_set: str) -> list[Row]:
                     mean is not None and mean == best,
                 )
             )
-        rows.append(Row(method_title(method), cells, method == METHOD))
+        rows.append(TableRow(method_title(method), cells, method == METHOD))
     return rows
 
 
 VERDICTS = {1: "▲ better", -1: "▼ worse", 0: "≈ not told apart"}
 
 
-def differences(contents: Contents, mask_set: str) -> tuple[list[str], list[Row]]:
+def differences(contents: Contents, mask_set: str) -> tuple[list[str], list[TableRow]]:
     """Titles of the metrics, and other methods × metrics: paired differences, and what follows."""
     table = contents.differences[contents.differences["mask_set"] == mask_set]
     metrics = list(dict.fromkeys(table["metric"]))
@@ -70,11 +70,11 @@ def differences(contents: Contents, mask_set: str) -> tuple[list[str], list[Row]
             outcome = sign(row.low, row.high, ALL[metric].higher)
             value, _, between = change(row, ALL[metric].digits).partition(" ")
             cells.append(Cell(value, between, VERDICTS[outcome] if between else "", outcome == 1))
-        rows.append(Row(method_title(str(other)), cells))
+        rows.append(TableRow(method_title(str(other)), cells))
     return [ALL[metric].title for metric in metrics], rows
 
 
-def beside_published(scored: Scored, preset: str) -> list[Row]:
+def beside_published(scored: Scored, preset: str) -> list[TableRow]:
     """Our scores in MMagic's columns and units, and MMagic's; empty if its protocol was not scored."""
     if MASK_SET not in scored.methods:
         return []
@@ -83,10 +83,10 @@ def beside_published(scored: Scored, preset: str) -> list[Row]:
         if method not in scored.methods[MASK_SET]:
             continue
         cells = []
-        for metric in COLUMNS:
+        for metric in MMAGIC_COLUMNS:
             row = scored.interval(MASK_SET, method, metric)
             mean = number(scored.methods[MASK_SET][method][metric], DIGITS)
             cells.append(Cell(mean, interval(row.get("low"), row.get("high"), DIGITS)))
-        rows.append(Row(f"{method_title(method)}, preset {preset}", cells, method == METHOD))
-    published = [Cell(number(MMAGIC.scores[metric], DIGITS)) for metric in COLUMNS]
-    return [*rows, Row(f"{MMAGIC.system} ({MMAGIC.data})", published)]
+        rows.append(TableRow(f"{method_title(method)}, preset {preset}", cells, method == METHOD))
+    published = [Cell(number(MMAGIC.scores[metric], DIGITS)) for metric in MMAGIC_COLUMNS]
+    return [*rows, TableRow(f"{MMAGIC.system} ({MMAGIC.data})", published)]

@@ -2,7 +2,7 @@
 
 import json
 
-COLUMNS = [
+RUN_COLUMNS = [
     "metrics.`val/center/psnr`",
     "metrics.`test/center/psnr`",
     "metrics.`test/center/ssim`",
@@ -16,7 +16,8 @@ VIEW = "scores"  # the Makefile's `ui` opens it: viewStateShareKey=scores
 
 
 def _view() -> str:
-    state = {"selectedColumns": COLUMNS, "columnOrder": COLUMNS, "columnWidths": dict.fromkeys(COLUMNS, 140)}
+    widths = dict.fromkeys(RUN_COLUMNS, 140)
+    state = {"selectedColumns": RUN_COLUMNS, "columnOrder": RUN_COLUMNS, "columnWidths": widths}
     return json.dumps({"name": "Scores", "createdAt": 0, "state": json.dumps(state)})
 
 

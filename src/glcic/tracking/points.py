@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-Point = tuple[str, int, float]  # metric, step, value
+MetricPoint = tuple[str, int, float]  # metric, step, value
 _METRICS_PER_BATCH = 1000  # MLflow's limit
 
 
-def points(stage: str, curve: Iterable[Mapping[str, Any]]) -> Iterator[Point]:
+def points(stage: str, curve: Iterable[Mapping[str, Any]]) -> Iterator[MetricPoint]:
     """A curve, given by its rows or those of a CSV file, as points; empty cells are none."""
     for row in curve:
         step = int(row["step"])
@@ -23,7 +23,7 @@ def points(stage: str, curve: Iterable[Mapping[str, Any]]) -> Iterator[Point]:
                 yield f"{stage}/{name}", step, float(value)
 
 
-def log_points(client: "MlflowClient", run_id: str, new: Iterable[Point]) -> None:
+def log_points(client: "MlflowClient", run_id: str, new: Iterable[MetricPoint]) -> None:
     """Log points, those that are finite; MLflow keeps a point twice that is logged twice."""
     from mlflow.entities import Metric
 

@@ -43,7 +43,7 @@ class Finished:
     settled: bool = False
 
 
-def fingerprint(sections: Mapping[str, Any], files: Iterable[Path]) -> str:
+def content_hash(sections: Mapping[str, Any], files: Iterable[Path]) -> str:
     """SHA-256 (hex) over a stage's parameters and the content of its inputs and sources.
 
     Args:
@@ -71,12 +71,12 @@ def extendable(section: Mapping[str, Any]) -> bool:
     return section["schedule"] == "constant" and section["steps"] > 0
 
 
-def stage_fingerprint(stage: str, sections: Mapping[str, Any], files: Iterable[Path]) -> str:
-    """`fingerprint` of a training stage, without its number of steps where that decides nothing but the end."""
+def checkpoint_key(stage: str, sections: Mapping[str, Any], files: Iterable[Path]) -> str:
+    """`content_hash` of a training stage, without its number of steps where that decides nothing but the end."""
     own = sections[stage]
     if extendable(own):
         sections = {**sections, stage: {name: value for name, value in own.items() if name != "steps"}}
-    return fingerprint(sections, files)
+    return content_hash(sections, files)
 
 
 def _digest(path: Path) -> str:
@@ -158,7 +158,7 @@ class Scratch:
     def finish(self, models: Path, *, extendable: bool) -> None:
         """Remember which models, a folder, this training ended in, and whether a longer one may go on from it."""
         self.folder.mkdir(parents=True, exist_ok=True)  # a skipped phase has saved nothing
-        self.remember(Finished(fingerprint({}, [models]), extendable))
+        self.remember(Finished(content_hash({}, [models]), extendable))
 
     def remember(self, finished: Finished) -> None:
         with atomic(self._finished) as temporary:

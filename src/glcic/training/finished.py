@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from glcic.training.checkpoints import Scratch, fingerprint
+from glcic.training.checkpoints import Scratch, content_hash
 
 
 def settle(root: Path, stage: str, models: Path) -> None:
@@ -30,7 +30,7 @@ def settle(root: Path, stage: str, models: Path) -> None:
         stage: whose models they are.
         models: folder of its outputs.
     """
-    digest = fingerprint({}, [models])
+    digest = content_hash({}, [models])
     found = Scratch.all_finished(root, stage)
     of_models = [scratch for scratch in found if scratch.finished and scratch.finished.models == digest]
     if not of_models:  # they are from DVC's cache

@@ -21,7 +21,7 @@ from glcic.training.optimizers import make_optimiser
 
 
 @dataclass(frozen=True)
-class Images(Holed):
+class PreparedBatch(Holed):
     """A batch as the mathematics sees it.
 
     Attributes:
@@ -53,7 +53,7 @@ class Phase(ABC):
         self.memory: dict[str, Tensor] = {}
         self._wrapped: dict[str, _FabricModule] = {}
 
-    def train(
+    def register(
         self, name: str, network: nn.Module, optimiser: Optimiser, compile_it: bool, ema: float | None = None
     ) -> _FabricModule:
         """Register a network to be trained; returns it, in train mode, as the update rule must call it."""
@@ -84,15 +84,15 @@ class Phase(ABC):
         """The network that is scored and saved: the moving average where there is one."""
         return cast(nn.Module, self.averages[name].module) if name in self.averages else self.networks[name]
 
-    def images(self, batch: Batch) -> Images:
+    def images(self, batch: Batch) -> PreparedBatch:
         """Bring a batch to the device and cut the holes."""
         batch = batch.to(self.fabric.device)
         image = batch.image.to(memory_format=torch.channels_last).float() / 255
         holed = self.prepare.holed(image, batch.mask.float())
-        return Images(**vars(holed), window=batch.window, real_window=batch.real_window)
+        return PreparedBatch(**vars(holed), window=batch.window, real_window=batch.real_window)
 
     @abstractmethod
-    def step(self, parts: Sequence[Images]) -> dict[str, Tensor]:
+    def step(self, parts: Sequence[PreparedBatch]) -> dict[str, Tensor]:
         """Update the networks once, with a batch in one or more equal parts; returns scalar losses."""
 
     @abstractmethod
@@ -100,7 +100,7 @@ class Phase(ABC):
         """Scores on the validation images, under names that start with `val_`."""
 
 
-def region_of(batch: Images, section: Reconstruction) -> Tensor:
+def region_of(batch: PreparedBatch, section: Reconstruction) -> Tensor:
     """(N, 1, S, S), 1 where the reconstruction counts."""
     if section.region == "whole":
         return torch.ones_like(batch.mask)
@@ -117,7 +117,7 @@ def total(fabric: Fabric, value: Tensor) -> Tensor:
     return cast(Tensor, fabric.all_reduce(value, reduce_op="sum")) if fabric.world_size > 1 else value
 
 
-def complete(network: nn.Module, batch: Images) -> Tensor:
+def complete(network: nn.Module, batch: PreparedBatch) -> Tensor:
     """Composites of a completion network in eval mode, without gradients: (N, 3, S, S), in the networks' range."""
     training = network.training
     network.eval()
@@ -138,7 +138,7 @@ def validation_scores(phase: Phase, network: nn.Module, batches: Sequence[Batch]
     return {"val_l1_hole": 100 * torch.cat(l1).mean().item(), "val_psnr": torch.cat(psnr).mean().item()}
 
 
-def real_window_of(discriminator: nn.Module, batch: Images) -> Tensor:
+def real_window_of(discriminator: nn.Module, batch: PreparedBatch) -> Tensor:
     """Where real images are judged: (N, 2). A window that did not belong to the mask would give them away."""
     return batch.window if discriminator.mask_channel else batch.real_window
 

@@ -28,6 +28,7 @@ from glcic.evaluation.perceptual import Lpips, SetDistances
 from glcic.evaluation.scorer import Evaluation, Methods
 from glcic.evaluation.tables import means_of
 from glcic.inference.classical import inpaint
+from glcic.masks.geometry import Pixels
 from support.project import Project
 
 Images = NDArray[np.uint8]
@@ -35,11 +36,11 @@ ALEXNET = "alexnet-owt-7be5be79.pth"
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
 
 
-def noise(n: int, size: int, seed: int = 0) -> Images:
+def noise(n: int, size: int, seed: int = 0) -> Pixels:
     return np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
 
 
-def distances(truth: Images, completed: Images, kinds: list[str], seed: int = 0) -> dict[str, float]:
+def distances(truth: Pixels, completed: Pixels, kinds: list[str], seed: int = 0) -> dict[str, float]:
     to = SetDistances(truth, kinds, seed)
     return to.between(to.features(completed))
 

@@ -12,7 +12,7 @@ from glcic.errors import UserError
 from glcic.evaluation.definitions import METRICS
 from glcic.evaluation.gallery import chosen
 from glcic.evaluation.mask_sets import MaskSet, draw, manifest
-from glcic.evaluation.scorer import Evaluation, Images, Methods
+from glcic.evaluation.scorer import Evaluation, Methods, Pixels
 from glcic.evaluation.tables import Scores, headline, means, read_methods, write_methods
 from glcic.experiments.exchange import check_manifest, completions, export
 from glcic.inference.classical import mean_fill
@@ -32,15 +32,15 @@ def score(faces: Faces, holes: MaskSet, methods: Methods, batch: int = 3) -> pd.
         return evaluation.scores(faces, holes)[0]
 
 
-def ground_truth(images: Images, masks: Images) -> Images:
+def ground_truth(images: Pixels, masks: Pixels) -> Pixels:
     return images
 
 
-def shifted(images: Images, masks: Images) -> Images:
+def shifted(images: Pixels, masks: Pixels) -> Pixels:
     return np.where(masks == 1, np.roll(images, 2, axis=3), images)
 
 
-def noisy(images: Images, masks: Images) -> Images:
+def noisy(images: Pixels, masks: Pixels) -> Pixels:
     """Off by 8 of 255, up or down."""
     off = np.random.default_rng(0).choice([-8, 8], size=images.shape)
     return np.where(masks == 1, np.clip(images + off, 0, 255), images).astype(np.uint8)
@@ -65,7 +65,7 @@ def test_the_ground_truth_has_no_error_and_an_undefined_psnr(faces: Faces, name:
 
 
 def test_a_model_that_returns_its_mean_filled_input_scores_as_mean_fill(faces: Faces) -> None:
-    def idle(images: Images, masks: Images) -> Images:
+    def idle(images: Pixels, masks: Pixels) -> Pixels:
         """What a network would return that copies its input, whose hole is filled."""
         return mean_fill(images, masks, faces.mean_pixel)
 

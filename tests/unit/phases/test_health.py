@@ -20,9 +20,10 @@ from glcic.networks.layers import last_layer
 from glcic.params import AdversarialLoss, Params
 from glcic.phases.health import Variety, health_scores
 from glcic.phases.train_joint import TrainJointPhase
-from glcic.report.alarms import Point, alarms, loss_of_guessing, lowest_loss
+from glcic.report.alarms import alarms, loss_of_guessing, lowest_loss
+from glcic.training.curves import Point
 from glcic.training.losses import completed_loss, generator_loss, real_loss, reconstruction_loss
-from glcic.training.phase import Images
+from glcic.training.phase import PreparedBatch
 from support.networks import context, generator
 from support.project import ROOT, TINY, default_tree, merge
 
@@ -184,7 +185,7 @@ def test_weights_are_the_same_with_or_without_it(precision: Any, changes: dict[s
 
 
 def test_no_gradient_of_the_reconstruction_leaves_no_ratio(fabric: Fabric) -> None:
-    def losses(images: Images, output: Tensor) -> tuple[Tensor, Tensor]:
+    def losses(images: PreparedBatch, output: Tensor) -> tuple[Tensor, Tensor]:
         return output.sum() * 0, output.mean()
 
     phase = joint(fabric)

@@ -20,7 +20,7 @@ from glcic.phases.pretrain_discriminators import PretrainDiscriminatorsPhase, di
 from glcic.phases.pretrain_generator import PretrainGeneratorPhase
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.training.losses import completed_loss, generator_loss, real_loss, reconstruction_loss
-from glcic.training.phase import Images, Phase, frozen, is_real, validation_scores
+from glcic.training.phase import Phase, PreparedBatch, frozen, is_real, validation_scores
 from support.networks import context, generator, glcic, patchgan
 from support.project import TINY, Project, default_tree, merge
 
@@ -274,7 +274,7 @@ def test_validation_scores_are_those_of_the_composite(fabric: Fabric, cropped: P
     phase = PretrainGeneratorPhase(fabric, Grey(glcic(0.0625)), params().pretrain_generator, params().input, [0.5] * 3)
     val = Faces(cropped.folder / "data" / "faces", "val")
     fixed = validation_batches(val, seed=0, images=4, batch=4, holes=params().holes, local_window=8)
-    images: Images = phase.images(fixed[0])
+    images: PreparedBatch = phase.images(fixed[0])
     l1, psnr = [], []
     for image, mask in zip(images.image, images.mask, strict=True):
         difference = (image - 0.5)[:, mask[0] == 1]

@@ -18,7 +18,7 @@ from glcic.errors import UserError
 from glcic.params import Adadelta, Params, TrainJoint
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.training import loop
-from glcic.training.checkpoints import Scratch, extendable, fingerprint, stage_fingerprint
+from glcic.training.checkpoints import Scratch, checkpoint_key, content_hash, extendable
 from glcic.training.finished import settle
 from glcic.training.loop import Progress, train
 from glcic.training.optimizers import make_optimiser, schedule_factor, set_learning_rate
@@ -167,7 +167,7 @@ def test_a_shorter_training_starts_from_nothing(cropped: Project, tmp_path: Path
 def test_only_a_constant_rate_lets_trainings_of_any_length_share_a_folder() -> None:
     def key(steps: int, **changes: Any) -> str:
         section = of_steps(steps, **changes).model_dump(mode="json")
-        return stage_fingerprint("train_joint", {"seed": 0, "train_joint": section}, [])
+        return checkpoint_key("train_joint", {"seed": 0, "train_joint": section}, [])
 
     assert key(3) == key(6) != key(6, batch=8)
     for falling in ("linear", "cosine"):
@@ -366,14 +366,14 @@ def test_fingerprint_covers_parameters_names_and_contents(tmp_path: Path, monkey
     file = Path("folder") / "a"
     file.parent.mkdir()
     file.write_text("1")
-    seen = {fingerprint({"seed": 0}, [Path("folder")]), fingerprint({"seed": 1}, [Path("folder")])}
+    seen = {content_hash({"seed": 0}, [Path("folder")]), content_hash({"seed": 1}, [Path("folder")])}
     file.write_text("2")
-    seen.add(fingerprint({"seed": 0}, [Path("folder")]))
+    seen.add(content_hash({"seed": 0}, [Path("folder")]))
     file.rename(file.with_name("b"))
-    seen.add(fingerprint({"seed": 0}, [Path("folder")]))
+    seen.add(content_hash({"seed": 0}, [Path("folder")]))
     assert len(seen) == 4
     with pytest.raises(UserError, match="missing: no such file"):
-        fingerprint({}, [Path("missing")])
+        content_hash({}, [Path("missing")])
 
 
 def test_key_of_a_second_start_is_that_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,12 +384,12 @@ def test_key_of_a_second_start_is_that_of_the_first(tmp_path: Path, monkeypatch:
     (folder / "loop.py").write_text("1")
     (folder / "finished.py").write_text("1")
     shutil.copy(ROOT / ".dvcignore", ".dvcignore")
-    first = fingerprint({}, [folder])
+    first = content_hash({}, [folder])
     (folder / "__pycache__/loop.pyc").write_text("compiled")
     (folder / "finished.py").write_text("2")
-    assert fingerprint({}, [folder]) == first
+    assert content_hash({}, [folder]) == first
     (folder / "loop.py").write_text("2")
-    assert fingerprint({}, [folder]) != first
+    assert content_hash({}, [folder]) != first
 
 
 def test_schedules() -> None:
