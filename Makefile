@@ -1,11 +1,8 @@
-# make repro   set up, run the whole pipeline on embedded synthetic faces, print the results
-# make test    set up and run the tests            make check   lint, format, types
+# Short names for what `glcic` and `dvc` do, in the virtual environment that `make setup` makes (see `glcic --help`).
+# make repro      set up, run the whole pipeline on embedded synthetic faces, print the results
+# make test       set up and run the tests               make check   lint, format, types
 # make test-long  those that take minutes, or need Debian's packages chromium and chromium-driver
-# make ui      serve the MLflow UI, to this machine alone (PORT=5000)      make setup   the virtual environment alone
-# make compare train all systems on CelebA (GLCIC_CELEBA=/its/folder) and write reports/systems.md
-# make champion  give the registered model with the best validation PSNR its alias in MLflow
-# make verify  rebuild reports/ in a clean clone, compare every number with what is reported (glcic verify REPORT)
-# make seeds   repeat the configuration with three seeds, write the scores and the tolerances that they give
+# make ui         serve the MLflow UI, to this machine alone (PORT=5000)
 
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
@@ -29,20 +26,11 @@ $(READY): requirements.lock pyproject.toml
 
 repro: setup
 	dvc repro
-	@python -m pipeline.results
-	@python -m pipeline.track
+	@glcic results
+	@glcic sync
 
-compare: setup
-	python -m pipeline.compare comparison.yaml
-
-champion: setup
-	python -m pipeline.champion
-
-verify: setup
-	glcic verify
-
-seeds: setup
-	python -m pipeline.seeds
+compare champion seeds verify: setup
+	glcic $@
 
 test: setup
 	python -m pytest -n 2 --maxschedchunk 1 -m "not long"
@@ -60,7 +48,7 @@ format: setup
 	ruff check --fix .
 
 ui: setup
-	-@python -m pipeline.track
+	-@glcic sync
 	@if [ -n "$$MLFLOW_TRACKING_URI" ]; then echo "the rows are in $$MLFLOW_TRACKING_URI; open it there"; else \
 	echo 'Soon at http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=scores'; \
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \

@@ -12,12 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from glcic import paths
-from glcic.errors import UserError
+from glcic.errors import UserError, explained
 from glcic.experiments.compare import PHASES, Result, Run, read_comparison, report, runs_of, write_csv
 from glcic.experiments.repository import check_git, git
 from glcic.files import atomic
 from glcic.params import load
-from pipeline import stage as _stage
 from pipeline._experiments import Stop
 from pipeline._runs import alone, train
 
@@ -34,7 +33,8 @@ def main(
     ),
 ) -> None:
     """Train all systems of a comparison file and write their tables and figure; goes on where it was interrupted."""
-    _stage.with_errors_explained(lambda: alone(lambda stop: _compare(file, stop), _command(file)))
+    with explained():
+        alone(lambda stop: _compare(file, stop), _command(file))
 
 
 def _compare(file: Path, stop: Stop) -> None:

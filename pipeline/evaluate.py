@@ -22,8 +22,9 @@ from glcic.inference.blending import blend
 from glcic.inference.classical import NearestTrainingImage, biharmonic, inpaint, mean_fill
 from glcic.inference.completer import Completer
 from glcic.params import Params, load
+from glcic.tracking import Outputs, complete_row
 from glcic.training.finished import settle
-from pipeline import _row, stage
+from pipeline import stage
 
 
 def main(params: Params) -> None:
@@ -56,7 +57,11 @@ def main(params: Params) -> None:
     _draw_figure(faces["test"], sets["test"], methods, section.figure_rows)
     _write_gallery(faces["test"], sets["test"], scores, methods, section.gallery)
     seconds = time.monotonic() - started
-    _row.complete(configuration, {"seconds": seconds, "images_per_second": len(scores) / seconds})
+    complete_row(
+        paths.ROOT,
+        configuration.model_dump(mode="json"),
+        Outputs.of(evaluation={"seconds": seconds, "images_per_second": len(scores) / seconds}),
+    )
 
 
 def _methods(batch: int, mean_pixel: Sequence[float]) -> Methods:

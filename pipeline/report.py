@@ -3,7 +3,8 @@
 from glcic import paths
 from glcic.params import Params, load
 from glcic.report.write import write_report
-from pipeline import _row, stage
+from glcic.tracking import Outputs, complete_row
+from pipeline import stage
 
 
 def main(params: Params) -> None:
@@ -17,7 +18,7 @@ def main(params: Params) -> None:
         card=paths.CARD,
     )
     # Here, since in the queue of experiments nothing else would run after this last stage.
-    _row.complete(configuration)
+    complete_row(paths.ROOT, configuration.model_dump(mode="json"), Outputs.of())
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ Each repetition is a DVC experiment, seed-0 and so on; interrupted, the same com
 import typer
 
 from glcic import paths
+from glcic.errors import explained
 from glcic.experiments.compare import Run
 from glcic.experiments.repository import check_git, git
 from glcic.experiments.seeds import conditions, repetitions, scores, summary, tolerances, write_tolerances
 from glcic.experiments.verify import Numbers, methods_numbers, metrics_numbers
 from glcic.files import atomic
-from pipeline import stage as _stage
 from pipeline._experiments import Stop
 from pipeline._runs import alone, train
 
@@ -22,7 +22,8 @@ COMMAND = "python -m pipeline.seeds"
 
 def main() -> None:
     """Write reports/seeds.csv and reports/tolerances.json, and print mean and deviation as Markdown."""
-    _stage.with_errors_explained(lambda: alone(_repeat, COMMAND))
+    with explained():
+        alone(_repeat, COMMAND)
 
 
 def _repeat(stop: Stop) -> None:

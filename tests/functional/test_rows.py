@@ -82,14 +82,16 @@ def test_two_workers_on_a_fresh_store(tracked: Project) -> None:
     assert {run.data.params["train_joint.adversarial.weight"] for run in runs.values()} == {"0.125", "0.25"}
     for run in runs.values():
         assert_complete(tracked, run)
-    printed = tracked.stage("track")  # knows the hash of the last stage's outputs as well, and nothing else is new
+    printed = tracked.run(
+        "glcic", "sync"
+    )  # knows the hash of the last stage's outputs as well, and nothing else is new
     lines = [f"MLflow: run {name} complete (make ui)" for name in ("grid-1", "grid-2")]
     assert sorted(printed.splitlines()) == lines
     for name, run in rows_of(tracked).items():
         assert run.data.metrics == runs[name].data.metrics
         assert run.data.tags["dvc.reports/scores.csv"]
         assert_complete(tracked, run)
-    assert tracked.stage("track") == ""
+    assert tracked.run("glcic", "sync") == ""
 
 
 def test_rows_after_a_cached_an_elsewhere_and_a_forced_run(tracked: Project) -> None:
@@ -104,7 +106,7 @@ def test_rows_after_a_cached_an_elsewhere_and_a_forced_run(tracked: Project) -> 
         assert_complete(tracked, run)
 
     client_of(tracked.folder).delete_run(runs["elsewhere"].info.run_id)
-    tracked.stage("track")  # as if it had been tracked nowhere: everything from git, and from DVC's cache
+    tracked.run("glcic", "sync")  # as if it had been tracked nowhere: everything from git, and from DVC's cache
     again = rows_of(tracked)["elsewhere"]
     assert again.data.tags["glcic.cached.train_joint"] == "unknown"
     assert again.data.metrics["test/center/psnr"] == runs["elsewhere"].data.metrics["test/center/psnr"]

@@ -1,12 +1,20 @@
 """The command `glcic`."""
 
+import re
+import shlex
+import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
+from typer.testing import CliRunner
 
+from glcic import complete
+from glcic.cli import app
 from glcic.experiments.presets import preset_names
 from glcic.networks.weights import save_weights
 from support.networks import generator
@@ -59,7 +67,7 @@ def test_complete_names_what_is_wrong(photo: Project, arguments: tuple[str, ...]
 
 
 def test_preset_lists_applies_and_refuses(project: Project) -> None:
-    table = glcic(project, "preset").splitlines()
+    table = glcic(project, "presets").splitlines()
     assert [line.split()[0] for line in table[1:]] == preset_names(ROOT / "presets")
     paper = next(line for line in table if line.startswith("paper "))
     assert "6,072,131 / 12.7" in paper
@@ -69,3 +77,70 @@ def test_preset_lists_applies_and_refuses(project: Project) -> None:
     printed = glcic(project, "preset", "nonsense", expect=1)
     assert "error: preset nonsense" in printed
     assert "Traceback" not in printed
+
+
+def commands() -> dict[str, Any]:
+    command: Any = typer.main.get_command(app)
+    return dict(command.commands)
+
+
+def test_every_command_has_a_help_with_an_example_of_itself() -> None:
+    for name in commands():
+        printed = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output
+        example = re.search(r"Example: (glcic .*?) *│?$", printed, re.MULTILINE)
+        assert example, name
+        assert example[1].split()[1] == name
+
+
+def test_examples_of_help_have_arguments_that_the_command_takes() -> None:
+    for name, command in commands().items():
+        example = next(line for line in command.help.splitlines() if line.startswith("Example: "))
+        command.make_context(name, shlex.split(example)[3:])  # raises for what the command does not know
+
+
+WRITTEN = ("README.md", "CONTRIBUTING.md", "docs/*.md", "Makefile", "*.yaml", "presets/*.yaml", "src/glcic/**/*.py")
+COMMAND = re.compile(r"\bglcic ((?!import\b|of\b)[a-z][a-z-]*)")
+
+
+def test_no_text_names_a_command_that_does_not_exist() -> None:
+    for pattern in WRITTEN:
+        for path in ROOT.glob(pattern):
+            named = set(COMMAND.findall(path.read_text(encoding="utf-8")))
+            assert named <= commands().keys(), path
+
+
+def test_every_command_is_documented() -> None:
+    named = set(COMMAND.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    assert commands().keys() <= named
+
+
+def test_the_library_is_imported_when_it_is_asked_for() -> None:
+    code = """
+import sys, glcic
+assert not {"torch", "numpy"} & set(sys.modules)
+from glcic.cli import app
+assert not {"torch", "mlflow", "dvc", "pandas", "pydantic"} & set(sys.modules)
+from glcic import Completer, complete
+assert Completer.__module__ == "glcic.inference.completer"
+assert not hasattr(glcic, "nothing")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_error_is_one_line_and_status_1(project: Project) -> None:
+    printed = glcic(project, "results", expect=1)
+    assert printed.splitlines() == ["error: reports/methods.csv: no such file; run `dvc repro` first"]
+    (project.folder / "params.yaml").unlink()
+    for name in ("sync", "champion"):
+        assert glcic(project, name, expect=1).startswith(
+            "error: params.yaml: no such file; run from the project's root"
+        )
+
+
+def test_complete_takes_pictures_in_memory(photo: Project) -> None:
+    image, mask = (Image.open(photo.folder / name) for name in ("photo.png", "mask.png"))
+    completed = complete(image, mask, photo.folder / "w.safetensors")
+    glcic(photo, "complete", "photo.png", "mask.png", "out.png", "--weights", "w.safetensors")
+    assert np.array_equal(np.asarray(completed), np.asarray(Image.open(photo.folder / "out.png")))
+    with pytest.raises(ValueError, match="the mask has"):
+        complete(image, mask.resize((4, 3)), photo.folder / "w.safetensors")

@@ -15,6 +15,8 @@ from glcic.params import Params, validate
 KEPT = ("runtime", "tracking")  # they belong to the machine, not to the method
 Change = tuple[str, Any, Any]  # dotted name, value before, value after
 
+HEADER = ("preset", "S", "completion network", "discriminator", "what it is")
+
 
 def preset_names(folder: Path) -> list[str]:
     """Names of all presets in the folder."""
@@ -148,3 +150,35 @@ def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def costs(params: Params) -> tuple[str, str]:
+    """Parameters, and billions of multiply-accumulates for one image, of the two networks."""
+    import torch  # takes seconds, like what follows
+
+    from glcic.networks.cost import count_macs, count_parameters
+    from glcic.networks.discriminators import discriminator
+    from glcic.networks.generators import completion_network
+
+    size = params.crop.size
+    with torch.device("meta"):  # counted, not allocated
+        image, mask, corner = torch.empty(1, 3, size, size), torch.empty(1, 1, size, size), torch.zeros(1, 2).long()
+        C = completion_network(params.networks.completion, params.input)
+        D = discriminator(params.networks.discriminator, size)
+        of_completion = (count_parameters(C), count_macs(C, image, mask))
+        of_discriminator = (count_parameters(D), count_macs(D, image, mask, corner))
+    return _cost(*of_completion), _cost(*of_discriminator)
+
+
+def preset_table(folder: Path) -> str:
+    """One line for each preset of a folder."""
+    rows = [HEADER]
+    for name in preset_names(folder):
+        params = preset_params(name, folder)
+        rows.append((name, str(params.crop.size), *costs(params), first_line(name, folder)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER) - 1)]
+    return "\n".join("  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]) for row in rows)
+
+
+def _cost(parameters: int, macs: int) -> str:
+    return f"{parameters:,} / {macs / 1e9:.2f} GMAC"

@@ -2,12 +2,17 @@
 
 import io
 import os
+import signal
 import subprocess
+import sys
 import tarfile
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from glcic.errors import UserError
+from glcic.training.stop import StopRequest
 
 # What may differ from the commit that experiments start from.
 CHANGEABLE = ("params.yaml", "dvc.lock", "reports", "README.md")
@@ -104,3 +109,51 @@ def take_outputs(commit: str, paths: Sequence[Path], folder: Path) -> None:
                 target.write_bytes(outputs.read_bytes(file))
             except OSError:
                 target.unlink(missing_ok=True)
+
+
+def dvc(
+    *arguments: str,
+    stop: StopRequest,
+    shown: bool = False,
+    folder: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> None:
+    """Run a DVC command in a session of its own, so that Ctrl-C reaches it only through us.
+
+    Args:
+        stop: when somebody asks, the command gets SIGINT if it is a long one; a second time, SIGKILL.
+        shown: a long command, whose output the user sees.
+        folder: where to run it, if not here.
+
+    Raises:
+        Stopped: somebody asked.
+        UserError: the command failed.
+    """
+    stop.check()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=folder,
+            env={**environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"},
+            stdin=subprocess.DEVNULL,
+            stdout=None if shown else output,
+            stderr=None if shown else subprocess.STDOUT,
+            start_new_session=True,
+        )
+        told = False
+        try:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+                    break
+                if shown and stop.reason and not told:
+                    told = True
+                    os.killpg(process.pid, signal.SIGINT)
+        except BaseException:  # a second signal
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+        stop.check()
+        output.seek(0)
+        if process.returncode:
+            raise UserError(f"`dvc {' '.join(arguments)}` failed: {output.read()[-500:] or 'see the lines above'}")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from glcic.experiments.compare import PHASES, SCORES, Run, markdown, run_of
 from glcic.experiments.presets import commented_yaml, read_tree
-from glcic.experiments.verify import ABOUT, METRICS, Name, Numbers
+from glcic.experiments.verify import ABOUT, METRICS_FILE, Name, Numbers
 from glcic.params import Params, load
 
 SEEDS = 3  # repetitions
@@ -56,7 +56,7 @@ def scores(numbers: Mapping[int, Numbers]) -> pd.DataFrame:
 def _place(name: Name) -> tuple[str, str, str, str]:
     """Split, mask set, method and metric of a number."""
     file, *keys = name
-    if file == METRICS:  # of the method that the pipeline delivers
+    if file == METRICS_FILE:  # of the method that the pipeline delivers
         split, mask_set, metric = keys
         return split, mask_set, "completion", metric
     mask_set, method, metric = keys

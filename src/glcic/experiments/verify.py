@@ -1,4 +1,4 @@
-"""A report beside its rebuild: every number identical, within the stated tolerance, or different.
+"""Rebuild a report in a clean clone: every number is identical, within the stated tolerance, or different.
 
 A report is a folder with `metrics.json`, `methods.csv`, `curves/*.csv`, and `tolerances.json`, which has the keys
 of the first two and instead of each number the largest difference at which it counts as confirmed.
@@ -6,6 +6,10 @@ of the first two and instead of each number the largest difference at which it c
 
 import json
 import math
+import os
+import shutil
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +17,21 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ruamel.yaml import YAML
+
+from glcic import paths
 from glcic.errors import UserError
 from glcic.evaluation.tables import read_methods
+from glcic.experiments.repository import dvc, git, head_commit, uncommitted
+from glcic.params import Params, load
 from glcic.paths import REPORT, ReportFolder
+from glcic.training.stop import Stopped, StopRequest
 
-METRICS, METHODS, MANIFEST = (path.name for path in (REPORT.metrics, REPORT.methods, REPORT.manifest))
+METRICS_FILE, METHODS_FILE, MANIFEST_FILE = (path.name for path in (REPORT.metrics, REPORT.methods, REPORT.manifest))
 DERIVED = tuple(path.name for path in (REPORT.intervals, REPORT.differences, REPORT.slices))  # follow from the scores
 ABOUT = "about"  # in tolerances.json: a sentence on where they come from
+
+MIXING = ("DVC_", "MLFLOW_")  # of environment variables: they would lead the rebuild to files that are not its own
 
 Name = tuple[str, ...]  # of a number: the file it stands in, then its keys there
 Numbers = dict[Name, float | None]  # None where a score is undefined
@@ -83,7 +95,7 @@ def metrics_numbers(text: str, place: str) -> Numbers:
     Raises:
         UserError: it is no JSON, or has something else than finite numbers and nulls, or nothing.
     """
-    numbers = {(METRICS, *keys): value for keys, value in _leaves(_tree(text, place), place)}
+    numbers = {(METRICS_FILE, *keys): value for keys, value in _leaves(_tree(text, place), place)}
     if not numbers:
         raise UserError(f"{place}: no numbers in it; {_RESTORE}")
     return numbers
@@ -99,7 +111,7 @@ def methods_numbers(text: str, place: str) -> Numbers:
         scores = read_methods(text)
     except (KeyError, ValueError) as error:
         raise UserError(f"{place} is not a table of mask sets, methods and scores: {error}; {_RESTORE}") from None
-    return {(METHODS, *keys): value for keys, value in _leaves(scores, place)}
+    return {(METHODS_FILE, *keys): value for keys, value in _leaves(scores, place)}
 
 
 def read_tolerances(report: Path) -> dict[Name, float]:
@@ -209,7 +221,7 @@ SAME = "byte-identical"
 def compare_files(report: Path, rebuilt: Path) -> dict[str, str]:
     """Of every curve and every table beside methods.csv, in either: whether the bytes are the same."""
     folders = (report, rebuilt)
-    tables = [name for name in (MANIFEST, *DERIVED) if any((folder / name).exists() for folder in folders)]
+    tables = [name for name in (MANIFEST_FILE, *DERIVED) if any((folder / name).exists() for folder in folders)]
     curves = {
         path.relative_to(folder).as_posix() for folder in folders for path in ReportFolder(folder).curves.glob("*.csv")
     }
@@ -232,7 +244,7 @@ def altered_files(said: Mapping[str, str], compared: Sequence[Compared]) -> list
     scores came out identical, so must they.
     """
     kept = {name: how for name, how in said.items() if how not in (SAME, Verdict.NOT_REPORTED.value)}
-    found = [f"{MANIFEST} has other holes"] if MANIFEST in kept else []
+    found = [f"{MANIFEST_FILE} has other holes"] if MANIFEST_FILE in kept else []
     if all(number.verdict in (Verdict.IDENTICAL, Verdict.NOT_REPORTED) for number in compared):
         found += [f"{name} does not follow from the same scores" for name in DERIVED if name in kept]
     return found
@@ -274,3 +286,103 @@ def _leaves(tree: Mapping[str, Any], place: str, above: Name = ()) -> Iterator[t
             )
         else:
             yield name, float(value)
+
+
+def verify(report: Path) -> bool:
+    """Rebuild a report in a clean clone, and print number by number whether it is confirmed; whether all are.
+
+    The code is that of the commit that is checked out; parameters and numbers are the report's as they stand here, so
+    that a number changed by hand is found. Nothing that DVC remembers here is used.
+
+    Args:
+        report: its folder, with its params.yaml if it has its own.
+
+    Raises:
+        Stopped: somebody asked; nothing of the rebuild is left.
+        UserError: the report is broken, or the rebuild failed.
+    """
+    with StopRequest() as stop:
+        try:
+            return _verify(report, stop)
+        except Stopped:
+            raise Stopped("stopped; the rebuild is removed, nothing was verified") from None
+
+
+def _verify(report: Path, stop: StopRequest) -> bool:
+    reported, tolerances = read_numbers(report), read_tolerances(report)
+    source = _parameters_of(report)
+    params = _here(source)
+    commit = head_commit()
+    print(f"rebuilding {report}, preset {params.preset}, with the code of commit {commit[:7]}")
+    changed = uncommitted()
+    if unverified := [path for path in changed if path.split("/")[0] in paths.CODE]:
+        print(f"note: not committed and so not verified: {', '.join(unverified)}")
+    if source == paths.PARAMS and str(source) in changed:
+        print(f"note: {source} is not as committed; {report} is rebuilt with its parameters as they stand")
+    if not (ReportFolder(report).tolerances).exists():
+        print(f"note: {ReportFolder(report).tolerances}: no such file; only identical numbers count")
+    sys.stdout.flush()
+    folder = Path(tempfile.mkdtemp(prefix="glcic-verify-")).resolve()
+    keep = False
+    try:
+        project = _clone(commit, folder)
+        with (project / paths.PARAMS).open("w", encoding="utf-8") as file:
+            YAML(typ="safe").dump(params.model_dump(mode="json"), file)
+        dvc("repro", "--force", stop=stop, shown=True, folder=project, environment=_environment())
+        compared = compare(reported, read_numbers(project / paths.REPORT.folder), tolerances)
+        files = compare_files(report, project / paths.REPORT.folder)
+        altered = altered_files(files, compared)
+        print("", *(f"{name}: {said}" for name, said in files.items()), "", table(compared), "", sep="\n")
+        print(summary(report, compared, altered), flush=True)
+        return confirmed(compared) and not altered
+    except UserError as error:
+        stop.check()  # Ctrl-C reaches git as well, and makes it fail
+        keep = True
+        raise UserError(f"the rebuild failed, and is kept in {folder} to be looked at and removed: {error}") from None
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _parameters_of(report: Path) -> Path:
+    """The file with the report's parameters: its own, or, for the report that the stages write, the project's.
+
+    Raises:
+        UserError: there is none.
+    """
+    own = report / paths.PARAMS.name
+    if own.exists():
+        return own
+    if report.resolve() != paths.REPORT.folder.resolve():
+        raise UserError(f"{own}: no such file; put the parameters there that the report was made with")
+    return paths.PARAMS
+
+
+def _here(source: Path) -> Params:
+    """Parameters of a file, with the runtime that is set here and no tracking.
+
+    Raises:
+        UserError: they are invalid.
+    """
+    here = load(paths.PARAMS)
+    data = {name: str(Path(where).resolve()) for name in ("celeba", "images") if (where := getattr(here.runtime, name))}
+    runtime, tracking = here.runtime.model_copy(update=data), here.tracking.model_copy(update={"enabled": False})
+    return load(source).model_copy(update={"runtime": runtime, "tracking": tracking})
+
+
+def _clone(commit: str, folder: Path) -> Path:
+    """A clean copy of the commit, without reports, so that none of them can pass for rebuilt; returns the project."""
+    prefix = git("rev-parse", "--show-prefix").strip()  # not empty where the project is a folder of a larger repository
+    git("clone", "--quiet", "--no-checkout", git("rev-parse", "--show-toplevel").rstrip("\n"), str(folder))
+    git("-C", str(folder), "checkout", "--quiet", "--detach", commit)
+    project = folder / prefix
+    shutil.rmtree(project / paths.REPORT.folder, ignore_errors=True)
+    # Whatever DVC's global configuration says, outputs go to a cache of the clone's own.
+    (project / ".dvc/config.local").write_text("[cache]\n    dir = cache\n", encoding="utf-8")
+    return project
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(MIXING)}
+    data = {name: str(Path(kept[name]).resolve()) for name in ("GLCIC_CELEBA", "GLCIC_IMAGES") if kept.get(name)}
+    return kept | data  # relative to here, not to the clone

@@ -1,15 +1,16 @@
-"""Complete a photo file."""
+"""Complete one picture: an image in memory, or a photo's file."""
 
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from glcic.errors import UserError
 from glcic.files import atomic
 from glcic.inference.blending import blend
 from glcic.inference.completer import Completer
+
+WHITE = 128  # of 255: from here on a pixel of a mask is hole
 
 
 def complete_photo(image: Path, mask: Path, output: Path, weights: Path, *, blended: bool = False) -> None:
@@ -25,31 +26,61 @@ def complete_photo(image: Path, mask: Path, output: Path, weights: Path, *, blen
         UserError: a file is missing or no image, the sizes differ, the mask is empty, or the output's format is
             unknown.
     """
-    pixels = _read(image, "RGB").transpose(2, 0, 1)[None]
-    hole = (_read(mask, "L") >= 128)[None, None].astype(np.uint8)
-    if hole.shape[2:] != pixels.shape[2:]:
+    picture, hole = _read(image, "RGB"), _read(mask, "L")
+    if hole.size != picture.size:
         raise UserError(
-            f"{mask}: {hole.shape[3]}×{hole.shape[2]} pixels, but {image} has {pixels.shape[3]}×{pixels.shape[2]}; "
+            f"{mask}: {hole.width}×{hole.height} pixels, but {image} has {picture.width}×{picture.height}; "
             "make them the same size"
         )
-    if not hole.any():
+    if not hole.point(lambda level: level >= WHITE).getbbox():
         raise UserError(f"{mask}: nothing is white; paint the hole white on black")
     if Image.registered_extensions().get(output.suffix.lower()) not in Image.SAVE:
         raise UserError(f"{output}: unknown image format; end the name in .png or .jpg")
     if not output.absolute().parent.is_dir():
         raise UserError(f"{output}: the folder {output.parent} does not exist; make it first")
+    completed = complete(picture, hole, weights, blended=blended)
+    with atomic(output) as temporary:
+        completed.save(temporary)
+
+
+def complete(image: Image.Image, mask: Image.Image, weights: Path, *, blended: bool = False) -> Image.Image:
+    """Complete the white part of `mask` in `image`.
+
+    Args:
+        image: a picture of any size and mode; it is completed in RGB.
+        mask: of the same size, white (from 128 of 255 on) where the picture is to be completed.
+        weights: a weights file of a completion network.
+        blended: whether the completion is blended into its surroundings (`glcic.inference.blending`).
+
+    Returns:
+        The picture in RGB; outside the hole its pixels are those of `image`.
+
+    Raises:
+        ValueError: the sizes differ.
+        UserError: the weights are missing, or of no completion network.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from glcic import complete
+        >>> photo, mask = Image.open("photo.jpg"), Image.open("mask.png")  # doctest: +SKIP
+        >>> complete(photo, mask, Path("completion.safetensors")).save("completed.png")  # doctest: +SKIP
+    """
+    if image.size != mask.size:
+        raise ValueError(f"the mask has {mask.size} pixels, the image {image.size}")
+    # Copies: PyTorch warns of read-only arrays.
+    pixels = np.array(image.convert("RGB")).transpose(2, 0, 1)[None]
+    hole = (np.array(mask.convert("L")) >= WHITE)[None, None].astype(np.uint8)
     completed = Completer(weights)(pixels, hole)
     if blended:
         completed = blend(completed, pixels, hole)
-    with atomic(output) as temporary:
-        Image.fromarray(completed[0].transpose(1, 2, 0)).save(temporary)
+    return Image.fromarray(completed[0].transpose(1, 2, 0))
 
 
-def _read(path: Path, mode: str) -> NDArray[np.uint8]:
-    """Pixels of an image as a viewer shows it: turned as its EXIF data say."""
+def _read(path: Path, mode: str) -> Image.Image:
+    """An image as a viewer shows it: turned as its EXIF data say."""
     try:
-        # A copy: PyTorch warns of read-only arrays.
-        return np.array(ImageOps.exif_transpose(Image.open(path)).convert(mode))
+        return ImageOps.exif_transpose(Image.open(path)).convert(mode)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

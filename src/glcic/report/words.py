@@ -1,7 +1,7 @@
 """Numbers and findings as people read them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -115,3 +115,12 @@ def failures(slices: pd.DataFrame, metric: str = "l1_hole") -> list[str]:
 
 def _scored(row: Any, digits: int) -> str:
     return f"{number(row.mean, digits)} {interval(row.low, row.high, digits)}".strip()
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose columns stand one below the other on a terminal, too."""
+    widths = [max(3, *(len(row[i]) for row in [header, *rows])) for i in range(len(header))]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )

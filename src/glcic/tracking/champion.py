@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glcic import paths
+from glcic.data.faces import Faces
 from glcic.errors import UserError
+from glcic.params import load
 from glcic.tracking.data import digest_of
 from glcic.tracking.model import REGISTERED
 from glcic.tracking.store import connect, exists, locked
@@ -54,7 +57,7 @@ def choose_champion(root: Path, params: Mapping[str, Any], summary: Mapping[str,
     if not candidates:
         raise UserError(
             f"MLflow has no version of {REGISTERED} that was validated on the present data (data/faces); run "
-            "`make repro`, or `python -m pipeline.track` if it has run"
+            "`make repro`, or `glcic sync` if it has run"
         )
     return candidates
 
@@ -81,3 +84,13 @@ def _candidates(root: Path, params: Mapping[str, Any], summary: Mapping[str, Any
     except MlflowException as error:
         raise RuntimeError(error.message) from None
     return candidates
+
+
+def print_champion() -> None:
+    """Choose among the models of the present data and mask sets, and print the candidates."""
+    configuration = load(paths.PARAMS).model_dump(mode="json")
+    candidates = choose_champion(paths.ROOT, configuration, Faces(paths.FACES, "val").summary)
+    print("version  val PSNR dB  row")
+    for number, candidate in enumerate(candidates):
+        mark = "  ← champion" if number == 0 else ""
+        print(f"{candidate.version:>7}  {candidate.psnr:>11.3f}  {candidate.row}{mark}")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from glcic import paths
+from glcic.paths import ReportFolder
 from glcic.report.contents import read_curve
 from glcic.tracking.alarmed import JOINT, alarms_of, tag_alarms
 from glcic.tracking.cached import copy_stage
@@ -53,6 +55,29 @@ class Outputs:
     summary: Path | None = None
     lock: Path | None = None
     evaluation: Mapping[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def of(folder: Path = Path(), evaluation: Mapping[str, float] | None = None) -> "Outputs":
+        """Those of the pipeline, in the project's folder or a copy of it.
+
+        Args:
+            evaluation: what it took, if it has just run.
+        """
+        report = ReportFolder(folder / paths.REPORT.folder)
+        # What `report` makes of an evaluation that has just run is not there yet, but may be left over from another.
+        reported = [] if evaluation else [report.intervals, report.differences, report.slices]
+        return Outputs(
+            curves={stage: report.curve(stage) for stage in paths.TRAINING_STAGES},
+            metrics=report.metrics,
+            tables=[report.methods, report.manifest, *reported],
+            figures=[*(report.sample(stage) for stage in paths.TRAINING_STAGES), report.figure],
+            pages=[] if evaluation else [report.page],
+            models={stage: folder / paths.MODELS / stage for stage in paths.TRAINING_STAGES},
+            weights=folder / paths.COMPLETION,
+            summary=folder / paths.FACES_SUMMARY,
+            lock=folder / paths.LOCK,
+            evaluation=evaluation or {},
+        )
 
     @property
     def finished(self) -> bool:

@@ -5,7 +5,6 @@ import io
 import math
 import re
 import shutil
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from PIL import Image
 
 from glcic.errors import UserError
 from glcic.evaluation.definitions import METRICS
+from glcic.experiments.keep import keep_report
 from glcic.experiments.presets import preset_params
 from glcic.experiments.verify import read_numbers
 from glcic.networks.cost import count_parameters
@@ -28,7 +28,6 @@ from glcic.report.published import what_differs
 from glcic.report.statistics import write_statistics
 from glcic.report.words import comparisons, interval, listed, number
 from glcic.report.write import write_report
-from pipeline.keep import _keep
 from support import fake_report
 from support.networks import generator
 from support.project import ABOUT, ROOT, Project, default_tree, merge
@@ -340,20 +339,20 @@ def test_report_of_a_pipeline(finished: Project, tmp_path: Path, monkeypatch: py
     assert (contents.images, contents.people) == (4, None)
     monkeypatch.chdir(project.folder)
     kept = Path("reports/other")
-    _keep("other")
+    keep_report("other")
     assert "glcic verify reports/other" in (kept / "index.html").read_text()
     assert "git log -1 --format=%H -- reports/other/model_card.md" in (kept / "model_card.md").read_text()
     assert list(read_numbers(kept)) == list(read_numbers(Path("reports")))
     project.run("sha256sum", "--check", "reports/other/SHA256SUMS")
     for name in ("other/../..", "curves"):
         with pytest.raises(UserError, match="choose"):
-            _keep(name)
+            keep_report(name)
     project.set({"evaluate": {"figure_rows": 1}})
     with pytest.raises(UserError, match=r"evaluate: not up to date .* run `dvc repro` first"):
-        _keep("other")
+        keep_report("other")
     digests = pd.read_csv(kept / "masks.csv").query("split == 'test'")["sha256"]
     for arguments in ([], ["reports/other"]):
-        printed = project.run(sys.executable, "-m", "pipeline.results", *arguments)
+        printed = project.run("glcic", "results", *arguments)
         assert "| mask set | method " in printed
         assert re.search(r"\| center +\| \*\*completion\*\* +\| [\d.]+ \[[\d.]+, [\d.]+\] ", printed)
         assert "6.678" in printed

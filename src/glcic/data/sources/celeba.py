@@ -22,8 +22,8 @@ from gdown.exceptions import DownloadError
 from tqdm import tqdm
 
 from glcic.data.sources import raw
-from glcic.errors import DiskFull, UserError
-from glcic.files import DISK_FULL, atomic, full_disk_explained
+from glcic.errors import DISK_FULL, DiskFull, UserError, full_disk_explained
+from glcic.files import atomic
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from glcic.data.sources import raw
-from glcic.errors import UserError
-from glcic.files import atomic, full_disk_explained
+from glcic.errors import UserError, full_disk_explained
+from glcic.files import atomic
 from glcic.paths import SPLITS
 
 UNUSABLE = re.compile("[\r\n\ud800-\udfff]")  # line breaks, and bytes that are not UTF-8

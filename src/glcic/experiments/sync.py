@@ -10,28 +10,24 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-import typer
-
 from glcic import paths, tracking
 from glcic.errors import UserError
 from glcic.experiments.repository import experiments, take_files, take_outputs
 from glcic.params import load
-from pipeline import _row
-from pipeline import stage as _stage
 
 
-def main() -> None:
+def sync() -> None:
     """Upload curves, metrics, sample grids, figures and models that the rows lack."""
     if not load(paths.PARAMS).tracking.enabled:
         print("tracking.enabled is false: there are no rows to complete")
         return
     done = set()  # fingerprints: an experiment with the parameters of the workspace shares its row
     if paths.REPORT.metrics.exists() and _is_up_to_date():
-        configuration = load(paths.PARAMS)
-        if (line := _row.complete(configuration)) is None:
+        configuration = load(paths.PARAMS).model_dump(mode="json")
+        if (line := tracking.complete_row(paths.ROOT, configuration, tracking.Outputs.of())) is None:
             return  # a server that is down, which has been said
         print(line)
-        done.add(tracking.fingerprint(configuration.model_dump(mode="json")))
+        done.add(tracking.fingerprint(configuration))
     elif paths.REPORT.metrics.exists():  # of another configuration, or of the last one while this one is training
         print("the workspace is not up to date with params.yaml (`dvc repro`), or being made: its row is left as it is")
     for ref, commit in experiments().items():
@@ -48,13 +44,13 @@ def _is_up_to_date() -> bool:
 
 def _complete_experiment(name: str, commit: str, folder: Path, done: Collection[str]) -> bool:
     """Complete its row, if it has a complete pipeline and its parameters are not done; False if tracking has failed."""
-    take_files(commit, [paths.PARAMS, Path("dvc.lock"), paths.REPORT.folder], folder)
+    take_files(commit, [paths.PARAMS, paths.LOCK, paths.REPORT.folder], folder)
     try:
         params = load(folder / paths.PARAMS).model_dump(mode="json")
     except UserError as error:
         print(f"experiment {name}: parameters of another version of the code ({error}); passed over", file=sys.stderr)
         return True
-    files = _row.outputs(folder)
+    files = tracking.Outputs.of(folder)
     if not files.finished or not params["tracking"]["enabled"] or tracking.fingerprint(params) in done:
         return True
     complete = tracking.is_complete(paths.ROOT, params, files)
@@ -64,7 +60,3 @@ def _complete_experiment(name: str, commit: str, folder: Path, done: Collection[
         print(line or "", end="\n" if line else "")
         return line is not None
     return complete is True
-
-
-if __name__ == "__main__":
-    typer.run(lambda: _stage.with_errors_explained(main))

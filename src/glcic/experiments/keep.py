@@ -3,9 +3,7 @@
 import hashlib
 import shutil
 from dataclasses import replace
-from typing import Annotated
 
-import typer
 from dvc.repo import Repo
 
 from glcic import paths
@@ -14,7 +12,6 @@ from glcic.params import load
 from glcic.report.card import write_card
 from glcic.report.contents import read_contents
 from glcic.report.page import write_page
-from pipeline import stage as _stage
 
 # What git keeps of a report. Of the others, and of what a report is made from, SHA256SUMS has the hashes.
 TABLES = (
@@ -30,12 +27,12 @@ TABLES = (
 HASHED = (paths.FACES / "faces.npy", paths.FACES / "index.csv", paths.PRETRAINED, paths.COMPLETION)
 
 
-def main(name: Annotated[str, typer.Argument(help="the folder's name, like celeba-small")]) -> None:
-    """Copy the report to reports/NAME, with its parameters, model card, hashes, and a page of its own."""
-    _stage.with_errors_explained(lambda: _keep(name))
+def keep_report(name: str) -> None:
+    """Copy the present report to reports/NAME, with its parameters, model card, hashes, and a page of its own.
 
-
-def _keep(name: str) -> None:
+    Raises:
+        UserError: the name is no folder's, something else is there, or the report is not up to date.
+    """
     folder = paths.REPORT.folder / name
     if folder.parent != paths.REPORT.folder or name in ("", ".", ".."):
         raise UserError(f"{name}: not the name of a folder; choose one like celeba-small")
@@ -61,7 +58,3 @@ def _keep(name: str) -> None:
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.as_posix()}\n" for path in hashed]
     (folder / "SHA256SUMS").write_text("".join(lines))
     print(f"wrote {folder}; `git add {folder}`, and `glcic verify {folder}` whenever it is doubted")
-
-
-if __name__ == "__main__":
-    typer.run(main)
