@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from glcic import paths
 from glcic.errors import UserError
-from glcic.experiments.repository import git, head_commit, uncommitted
+from glcic.experiments.repository import dvc, git, head_commit, uncommitted
 from glcic.experiments.verify import (
     altered_files,
     compare,
@@ -29,8 +29,8 @@ from glcic.experiments.verify import (
 )
 from glcic.params import Params, load
 from glcic.paths import ReportFolder
+from glcic.training.stop import Stopped, StopRequest
 from pipeline import stage as _stage
-from pipeline._experiments import Stop, Stopped, dvc
 
 MIXING = ("DVC_", "MLFLOW_")  # of environment variables: they would lead the rebuild to files that are not its own
 
@@ -45,7 +45,7 @@ def main(
 
 
 def _main(report: Path) -> None:
-    with Stop() as stop:
+    with StopRequest() as stop:
         try:
             agreed = _verify(report, stop)
         except Stopped:
@@ -55,7 +55,7 @@ def _main(report: Path) -> None:
         raise typer.Exit(1)
 
 
-def _verify(report: Path, stop: Stop) -> bool:
+def _verify(report: Path, stop: StopRequest) -> bool:
     reported, tolerances = read_numbers(report), read_tolerances(report)
     source = _parameters_of(report)
     params = _here(source)
@@ -75,7 +75,7 @@ def _verify(report: Path, stop: Stop) -> bool:
         project = _clone(commit, folder)
         with (project / paths.PARAMS).open("w", encoding="utf-8") as file:
             YAML(typ="safe").dump(params.model_dump(mode="json"), file)
-        dvc("repro", "--force", stop=stop, shown=True, folder=project, environment=_environment())
+        dvc("repro", "--force", stop=stop, folder=project, environment=_environment())
         compared = compare(reported, read_numbers(project / paths.REPORT.folder), tolerances)
         files = compare_files(report, project / paths.REPORT.folder)
         altered = altered_files(files, compared)

@@ -9,6 +9,7 @@ import typer
 
 from glcic.errors import UserError
 from glcic.experiments.presets import apply_preset
+from glcic.training.stop import Stopped
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PRESETS = Path("presets")
@@ -76,6 +77,24 @@ def score(
     _in_its_place("score", str(folder), name)
 
 
+@app.command()
+def compare(
+    file: Annotated[Path, typer.Argument(help="systems, and perhaps an ablation")] = Path("comparison.yaml"),
+) -> None:
+    """Train all systems of a comparison file and write their tables and figure; goes on where it was interrupted."""
+    from glcic.experiments.compare import compare
+
+    compare(file)
+
+
+@app.command()
+def seeds() -> None:
+    """Repeat the configuration with three seeds; write the scores and the tolerances that they give."""
+    from glcic.experiments.seeds import repeat
+
+    repeat()
+
+
 def _in_its_place(command: str, *arguments: str) -> None:
     """Run a command of the pipeline in this process's place: so Ctrl-C and the exit status are its own.
 
@@ -93,6 +112,8 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except Stopped:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

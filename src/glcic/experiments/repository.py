@@ -1,13 +1,17 @@
-"""What git and DVC know: the commit that is checked out, finished experiments, their files and outputs."""
+"""Git and DVC: their commands, the commit that is checked out, finished experiments, their files and outputs."""
 
 import io
 import os
+import signal
 import subprocess
+import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from glcic.errors import UserError
+from glcic.training.stop import StopRequest
 
 # What may differ from the commit that experiments start from.
 CHANGEABLE = ("params.yaml", "dvc.lock", "reports", "README.md")
@@ -18,6 +22,60 @@ def git(*arguments: str) -> str:
     if process.returncode:
         raise UserError(f"`git {' '.join(arguments)}` failed: {process.stderr.strip()}")
     return process.stdout
+
+
+def dvc(
+    *arguments: str, stop: StopRequest, folder: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> None:
+    """Run a DVC command to its end; what it prints is seen at once.
+
+    Args:
+        folder: where to run it, if not here.
+
+    Raises:
+        Stopped: somebody asked, and no process of the command is left.
+        UserError: the command failed.
+    """
+    with started_dvc(*arguments, stop=stop, folder=folder, environment=environment):
+        pass
+
+
+@contextmanager
+def started_dvc(
+    *arguments: str, stop: StopRequest, folder: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The same, with something to do meanwhile: until that is done, the command is not interrupted.
+
+    It runs in a session of its own, so that Ctrl-C reaches it only through us.
+    """
+    stop.check()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=folder,
+        env={**environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+        while process.poll() is None and not stop.reason:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
+        if stop.reason:
+            _signal_all(process, signal.SIGINT)  # DVC and its stage, as a terminal would
+        process.wait()
+    except BaseException:  # a second signal, say
+        _signal_all(process, signal.SIGKILL)
+        process.wait()
+        raise
+    stop.check()
+    if process.returncode:
+        raise UserError(f"`dvc {' '.join(arguments)}` failed; see the lines above")
+
+
+def _signal_all(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def head_commit() -> str:

@@ -1,7 +1,7 @@
 """Numbers and findings as people read them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -44,6 +44,15 @@ def method_title(name: str) -> str:
 def percent(share: float) -> str:
     """`95 %` of 0.95."""
     return f"{100 * share:g} %"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown whose columns stand one below the other on a terminal, too."""
+    widths = [max(3, *(len(row[i]) for row in [header, *rows])) for i in range(len(header))]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        f"| {' | '.join(text.ljust(width) for text, width in zip(line, widths, strict=True))} |" for line in lines
+    )
 
 
 def comparisons(differences: pd.DataFrame, mask_set: str) -> list[str]:
