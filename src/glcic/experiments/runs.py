@@ -31,6 +31,7 @@ from glcic.training.stop import Stopped, StopRequest
 PHASE_OF = {"completion": "train_joint", "pretrained": "pretrain_generator"}
 
 COPIES = Path(".dvc/tmp/exps/standalone")  # where DVC makes its copies
+STASH = "refs/exps/stash"  # what DVC is about to copy; were it killed before, it would train that with the next run
 # What a power cut would leave behind, written down for the next call: params.yaml as it was, and where the copy lies.
 _KEPT, _COPY = paths.SCRATCH / "runs-params.yaml", paths.SCRATCH / "runs-copy"
 
@@ -93,6 +94,7 @@ def alone(command: str) -> Iterator[StopRequest]:
         try:
             _restore_params()
             _remove_copy()
+            git("update-ref", "-d", STASH)
             yield stop
         except (Stopped, UserError):
             if not stop.reason:  # Ctrl-C reaches git as well, and makes it fail

@@ -105,7 +105,9 @@ def test_the_next_call_puts_back_what_a_power_cut_left() -> None:
     for made in (copy, other):
         made.mkdir(parents=True)
     (paths.SCRATCH / "runs-copy").write_text(copy.name)
+    git("update-ref", "--create-reflog", runs.STASH, "HEAD")
     with alone("again"):
+        assert not git("for-each-ref", runs.STASH)
         assert paths.PARAMS.read_bytes() == before
         assert not copy.exists()
         assert other.exists()  # the user's own
