@@ -56,6 +56,7 @@ OF_SETS = {
 }
 # Every name a column may have.
 ALL = METRICS | {name: metric for group in EXTRA.values() for name, metric in group.items()} | OF_SETS
+MAIN_METRICS = ("l1_hole", "l1", "psnr", "ssim")  # of tables in Markdown; a report's page has all
 
 # What methods are called in tables, figures and reports.
 METHODS = {

@@ -1,28 +1,33 @@
-"""Comparisons: which systems comparison.yaml names, and the tables their scores end in."""
+"""Train several systems under equal conditions and tabulate them: `glcic compare comparison.yaml`."""
 
 import csv
-import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 from ruamel.yaml import YAML, YAMLError
-from ruamel.yaml.comments import CommentedMap
 
+from glcic import paths
 from glcic.errors import UserError
+from glcic.evaluation.definitions import ALL, MAIN_METRICS, METHODS
 from glcic.experiments import presets
+from glcic.experiments.repository import check_git, git
+from glcic.experiments.runs import PHASE_OF, Run, alone, run_of, train
 from glcic.files import atomic
-from glcic.params import Params, Section, validate
+from glcic.params import Section, load
+from glcic.training.stop import StopRequest
 
 # Equal conditions: the same images and, since the seed draws them, the same holes of the test split.
 SHARED = ("seed", "download", "crop", "evaluate.mask_sets")
-PHASES = {"completion": "train_joint", "pretrained": "pretrain_generator"}  # method in methods.csv → its phase
-SCORES = {"l1_hole": ("L1 hole %", 2), "l1": ("L1 %", 2), "psnr": ("PSNR dB", 2), "ssim": ("SSIM", 3)}
-BASELINES = {"mean_fill": "mean fill", "telea": "Telea", "navier_stokes": "Navier–Stokes"}
-COLUMNS = ("preset", "mask", "phase", "parameters", "images_per_second", *SCORES)
+CSV_COLUMNS = ("preset", "mask", "phase", "parameters", "images_per_second", *MAIN_METRICS)
+TITLES = [ALL[metric].title for metric in MAIN_METRICS]
+SYSTEMS, FIGURE = paths.REPORT.folder / "systems.md", paths.REPORT.figures / "systems.png"
+FIGURE_IMAGES = 6  # of the test split
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # what both git and DVC take for an experiment's name
 
 
@@ -33,7 +38,7 @@ class RunEntry(Section):
     overlay: dict[str, Any] = Field(default_factory=dict)
 
 
-class Table(Section):
+class RunTable(Section):
     """Runs that stand in one table."""
 
     base: dict[str, Any] = Field(default_factory=dict)
@@ -48,57 +53,51 @@ class Comparison(Section):
     """
 
     about: str = ""
-    systems: Table
-    ablation: Table | None = None
+    systems: RunTable
+    ablation: RunTable | None = None
 
     @property
-    def tables(self) -> dict[str, Table]:
+    def tables(self) -> dict[str, RunTable]:
         """By name, those that are there."""
         return {"systems": self.systems, **({"ablation": self.ablation} if self.ablation else {})}
 
 
-@dataclass(frozen=True)
-class Run:
-    """One system: a name and all of its parameters.
-
-    Attributes:
-        text: what params.yaml is to hold.
-    """
-
-    name: str
-    text: str
-    params: Params
-
-    @property
-    def method(self) -> dict[str, Any]:
-        """The parameters that decide its results."""
-        return method(self.params.model_dump(mode="json"))
-
-
 @dataclass
-class Result:
+class TrainedRun:
     """What a finished run is remembered for.
 
     Attributes:
-        metrics: {mask set: {method: {score: value}}}, as in reports/methods.csv.
+        methods: {mask set: {method: {metric: value}}}, as in reports/methods.csv.
         parameters: of the completion network.
         speeds: images per second by phase; phases that nobody recorded are missing.
     """
 
     run: Run
-    metrics: dict[str, dict[str, dict[str, float | None]]]
+    methods: dict[str, dict[str, dict[str, float | None]]]
     parameters: int
     speeds: dict[str, float] = field(default_factory=dict)
 
     @property
-    def methods(self) -> list[str]:
+    def networks(self) -> list[str]:
         """The trained methods it was scored with, the last phase first; `pretrained` is not there if it was skipped."""
-        return [m for m in PHASES if all(m in scores for scores in self.metrics.values())]
+        return [network for network in PHASE_OF if all(network in by for by in self.methods.values())]
 
 
-def method(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters without the sections that belong to the machine, and without the label."""
-    return {key: value for key, value in tree.items() if key not in (*presets.KEPT, "preset")}
+def compare(file: Path) -> None:
+    """Train all systems of a comparison file that are not trained yet; write their tables and their figure.
+
+    Raises:
+        Stopped: somebody asked; the same command goes on.
+        UserError: the file or git is not in order, or a training failed.
+    """
+    command = f"glcic compare {shlex.quote(str(file))}"
+    with alone(command) as stop:
+        comparison = read_comparison(file)
+        tables = runs_of(comparison, file, paths.PRESETS, paths.PARAMS)
+        runs = {name: run for table in tables.values() for name, run in table.items()}
+        check_git(file)
+        commits = train(runs, stop, command, shared="crop")
+        _collect(comparison.about, tables, commits, stop, command)
 
 
 def read_comparison(path: Path) -> Comparison:
@@ -152,13 +151,13 @@ def runs_of(comparison: Comparison, path: Path, folder: Path, params: Path) -> d
             place = Path(f"{path}: {title}.runs.{name}")
             run = _run(name, entry.preset, folder, params, (place, table.base), (place, entry.overlay))
             twin = known.setdefault(name, run)
-            if twin.method != run.method:
+            if twin.decisive != run.decisive:
                 raise UserError(f"{place}: the other table has a run of this name with other parameters; rename it")
             tables[title][name] = run
     first, *others = known.values()
     for run in others:
         for dotted in SHARED:
-            if _dig(run.method, dotted) != _dig(first.method, dotted):
+            if _dig(run.decisive, dotted) != _dig(first.decisive, dotted):
                 raise UserError(
                     f"{path}: {run.name} and {first.name} differ in {dotted}; equal conditions need the same images "
                     "and holes: set it in base, not in one run"
@@ -176,56 +175,100 @@ def _run(name: str, preset: str, folder: Path, params: Path, *overlays: tuple[Pa
     return run_of(name, tree, overlays[-1][0])
 
 
-def run_of(name: str, tree: CommentedMap, place: Path) -> Run:
-    """A run of this name with these parameters, comments kept.
-
-    Args:
-        place: where the parameters come from, named in errors.
-
-    Raises:
-        UserError: a parameter is wrong.
-    """
-    text = io.StringIO()
-    presets.commented_yaml().dump(tree, text)
-    return Run(name, text.getvalue(), validate(YAML(typ="safe").load(text.getvalue()), place))
-
-
 def _dig(tree: Any, dotted: str) -> Any:
     for part in dotted.split("."):
         tree = tree[part]
     return tree
 
 
-def rows(results: Iterable[Result]) -> list[dict[str, Any]]:
-    """One row per run, mask set and phase, with the columns COLUMNS."""
-    return [
-        {
-            "preset": result.run.name,
-            "mask": mask,
-            "phase": PHASES[m],
-            "parameters": result.parameters,
-            "images_per_second": result.speeds.get(PHASES[m]),
-            **scores[m],
-        }
-        for result in results
-        for mask, scores in result.metrics.items()
-        for m in reversed(result.methods)
-    ]
+def _collect(
+    about: str, tables: Mapping[str, Mapping[str, Run]], commits: Mapping[str, str], stop: StopRequest, command: str
+) -> None:
+    """Write the tables and the figure from the experiments' commits and weights."""
+    import torch
+
+    from glcic.data.faces import Faces
+    from glcic.evaluation.figures import systems_figure
+    from glcic.evaluation.mask_sets import draw_all, in_white, shown
+
+    torch.set_num_threads(load(paths.PARAMS).runtime.threads)
+    test = Faces(paths.FACES, "test")
+    params = next(iter(tables["systems"].values())).params
+    holes = draw_all(params.evaluate, params.seed, len(test), test.size)  # the same for all runs
+    items, masks = shown(holes, FIGURE_IMAGES)
+    truth = test.read(items)
+    pictures = {"input": in_white(truth, masks), "ground truth": truth}
+    trained: dict[str, TrainedRun] = {}
+    for name, run in {name: run for table in tables.values() for name, run in table.items()}.items():
+        stop.check()
+        trained[name], complete = _trained(run, commits[name])
+        if name in tables["systems"]:
+            pictures[name] = complete(truth, masks)
+    written = [SYSTEMS, FIGURE]
+    for title, table in tables.items():
+        written.append(paths.REPORT.folder / f"{title}.csv")
+        write_csv(written[-1], [trained[name] for name in table])
+    images = {split: len(Faces(paths.FACES, split)) for split in paths.SPLITS}
+    found = {title: [trained[name] for name in table] for title, table in tables.items()}
+    text = report(about, found, images, command, {mask_set.name: mask_set.sha256 for mask_set in holes})
+    with atomic(SYSTEMS) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    systems_figure(FIGURE, pictures)
+    print(f"wrote {', '.join(map(str, written))}", flush=True)
 
 
-def write_csv(path: Path, results: Iterable[Result]) -> None:
-    """Write `rows`; what is unknown is an empty cell."""
+def _trained(run: Run, commit: str) -> tuple[TrainedRun, Callable[[Any, Any], Any]]:
+    """What the tables say of a run, and its last phase's network as a function."""
+    from glcic import tracking
+    from glcic.evaluation.tables import read_methods
+    from glcic.inference.completer import Completer
+
+    methods = read_methods(git("show", f"{commit}:./{paths.REPORT.methods}"))
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.safetensors"
+        weights.write_bytes(_output(paths.COMPLETION, run.name, commit))
+        completer = Completer(weights)
+    parameters = sum(parameter.numel() for parameter in completer.network.parameters())
+    wanted = {phase: f"{phase}/images_per_second" for phase in PHASE_OF.values()}
+    recorded = tracking.recorded(paths.ROOT, run.params.model_dump(mode="json"), wanted.values())
+    speeds = {phase: recorded[name] for phase, name in wanted.items() if name in recorded}
+    return TrainedRun(run, methods, parameters, speeds), completer
+
+
+def _output(path: Path, name: str, commit: str) -> bytes:
+    """An output of an experiment, from DVC's cache."""
+    import dvc.api
+    from dvc.exceptions import DvcException
+
+    try:
+        with dvc.api.open(path.as_posix(), rev=commit, mode="rb") as file:
+            content: bytes = file.read()
+            return content
+    except (DvcException, OSError) as error:
+        raise UserError(
+            f"{path} of experiment {name} is not in DVC's cache ({error}); run `dvc exp remove {name}` and this "
+            "command again, to train it anew"
+        ) from None
+
+
+def write_csv(path: Path, trained: Iterable[TrainedRun]) -> None:
+    """One row per run, mask set and phase, with the columns CSV_COLUMNS; what is unknown is an empty cell."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
-        writer.writeheader()
-        for row in rows(results):
-            writer.writerow(row | {"images_per_second": _number(row["images_per_second"], 1, unknown="")})
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        for one in trained:
+            for mask_set, by_method in one.methods.items():
+                for network in reversed(one.networks):
+                    phase, scores = PHASE_OF[network], by_method[network]
+                    speed = _text(one.speeds.get(phase), 1, unknown="")
+                    own = (one.run.name, mask_set, phase, one.parameters, speed)
+                    writer.writerow([*own, *(scores[metric] for metric in MAIN_METRICS)])
 
 
 def report(
     about: str,
-    tables: Mapping[str, Sequence[Result]],
+    tables: Mapping[str, Sequence[TrainedRun]],
     images: Mapping[str, int],
     command: str,
     holes: Mapping[str, str],
@@ -234,82 +277,76 @@ def report(
 
     Args:
         about: a paragraph for the reader.
-        tables: results by table.
+        tables: trained runs by table.
         images: number of images in train, val and test.
         command: that made them.
         holes: SHA-256 of each mask set (`glcic.evaluation.mask_sets.MaskSet`).
     """
+    from glcic.report.words import markdown  # imports pandas
+
     first = tables["systems"][0]
     params = first.run.params
     size = params.crop.size
     parts = [
         "# Systems under equal conditions",
         f"Every system saw the same {images['train']} training images, S = {size}, seed {params.seed}; the scores are "
-        f"means over the same {images['test']} test images with the same holes ({', '.join(first.metrics)}), of 8-bit "
+        f"means over the same {images['test']} test images with the same holes ({', '.join(first.methods)}), of 8-bit "
         f"composites. {images['val']} validation images. L1 hole, L1: lower is better; PSNR, SSIM: higher is better. "
         "Each table is sorted by the PSNR of a run's last phase; images/s is the speed of that phase's training, where "
         "it was recorded.",
         f"SHA-256 of the holes: {', '.join(f'{name} `{sha256}`' for name, sha256 in holes.items())}.",
         *([about.strip()] if about else []),
         f"Made by `{command}`.",
-        *(_tables(title, results) for title, results in tables.items()),
-        "## Classical baselines",
-        markdown(
-            ["mask set", "method", *(title for title, _ in SCORES.values())],
-            [
-                [mask, shown, *_scores(scores[m])]
-                for mask, scores in first.metrics.items()
-                for m, shown in BASELINES.items()
-                if m in scores
-            ],
-        ),
     ]
+    for title, trained in tables.items():
+        parts += [f"## {title.capitalize()}", "Steps × batch of each phase:"]
+        parts.append(markdown(["run", *paths.TRAINING_STAGES], [_steps(one.run) for one in trained]))
+        for mask_set in first.methods:
+            parts.append(f"### {title.capitalize()}, mask set {mask_set}")
+            parts.append(markdown(["run", "phase", "parameters", "images/s", *TITLES], _ranked(trained, mask_set)))
+    parts += ["## Classical baselines", markdown(["mask set", "method", *TITLES], _baselines(first))]
     return "\n\n".join(parts) + "\n"
 
 
-def _tables(title: str, results: Sequence[Result]) -> str:
-    parts = [f"## {title.capitalize()}", "Steps × batch of each phase:", markdown(*_steps(results))]
-    header = ["run", "phase", "parameters", "images/s", *(shown for shown, _ in SCORES.values())]
-    for mask in results[0].metrics:
-        ranked = sorted(results, key=lambda result: _rank(result, mask))
-        table = [
-            [
-                f"**{result.run.name}**" if m == result.methods[0] else result.run.name,
-                PHASES[m],
-                f"{result.parameters:,}",
-                _number(result.speeds.get(PHASES[m]), 1),
-                *_scores(result.metrics[mask][m]),
-            ]
-            for result in ranked
-            for m in result.methods
+def _steps(run: Run) -> list[str]:
+    phases = [getattr(run.params, stage) for stage in paths.TRAINING_STAGES]
+    return [run.name, *(f"{phase.steps:,} × {phase.batch}" if phase.steps else "–" for phase in phases)]
+
+
+def _ranked(trained: Sequence[TrainedRun], mask_set: str) -> list[list[str]]:
+    """A row for each phase of each run, best PSNR of a run's last phase first; undefined ones last."""
+
+    def rank(one: TrainedRun) -> tuple[float, str]:
+        psnr = one.methods[mask_set][one.networks[0]]["psnr"]
+        return (float("inf") if psnr is None else -psnr), one.run.name
+
+    return [
+        [
+            f"**{one.run.name}**" if network == one.networks[0] else one.run.name,
+            PHASE_OF[network],
+            f"{one.parameters:,}",
+            _text(one.speeds.get(PHASE_OF[network]), 1),
+            *_scores(one.methods[mask_set][network]),
         ]
-        parts += [f"### {title.capitalize()}, mask set {mask}", markdown(header, table)]
-    return "\n\n".join(parts)
+        for one in sorted(trained, key=rank)
+        for network in one.networks
+    ]
 
 
-def _rank(result: Result, mask: str) -> tuple[float, str]:
-    """Best PSNR of the last phase first; undefined ones last."""
-    psnr = result.metrics[mask][result.methods[0]]["psnr"]
-    return (float("inf") if psnr is None else -psnr), result.run.name
-
-
-def _steps(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
-    phases = ["pretrain_generator", "pretrain_discriminators", "train_joint"]
-    sections = [(result.run.name, [getattr(result.run.params, phase) for phase in phases]) for result in results]
-    return ["run", *phases], [
-        [name, *(f"{s.steps:,} × {s.batch}" if s.steps else "–" for s in phases)] for name, phases in sections
+def _baselines(one: TrainedRun) -> list[list[str]]:
+    """A row for each mask set and classical method; they are the same for all runs."""
+    classical = [method for method in METHODS if method not in (*PHASE_OF, "blended")]
+    return [
+        [mask_set, METHODS[method], *_scores(by_method[method])]
+        for mask_set, by_method in one.methods.items()
+        for method in classical
+        if method in by_method
     ]
 
 
 def _scores(scores: Mapping[str, float | None]) -> list[str]:
-    return [_number(scores[key], digits) for key, (_, digits) in SCORES.items()]
+    return [_text(scores[metric], ALL[metric].digits) for metric in MAIN_METRICS]
 
 
-def _number(value: float | None, digits: int, unknown: str = "–") -> str:
+def _text(value: float | None, digits: int, unknown: str = "–") -> str:
     return unknown if value is None else f"{value:.{digits}f}"
-
-
-def markdown(header: Sequence[str], table: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *table]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,4 +1,4 @@
-"""What git and DVC know: the commit that is checked out, finished experiments, their files and outputs."""
+"""Git and DVC: their commands, the commit that is checked out, finished experiments, their files and outputs."""
 
 import io
 import os
@@ -6,9 +6,8 @@ import signal
 import subprocess
 import sys
 import tarfile
-import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from glcic.errors import UserError
@@ -23,6 +22,60 @@ def git(*arguments: str) -> str:
     if process.returncode:
         raise UserError(f"`git {' '.join(arguments)}` failed: {process.stderr.strip()}")
     return process.stdout
+
+
+def dvc(
+    *arguments: str, stop: StopRequest, folder: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> None:
+    """Run a DVC command to its end; what it prints is seen at once.
+
+    Args:
+        folder: where to run it, if not here.
+
+    Raises:
+        Stopped: somebody asked, and no process of the command is left.
+        UserError: the command failed.
+    """
+    with started_dvc(*arguments, stop=stop, folder=folder, environment=environment):
+        pass
+
+
+@contextmanager
+def started_dvc(
+    *arguments: str, stop: StopRequest, folder: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The same, with something to do meanwhile: until that is done, the command is not interrupted.
+
+    It runs in a session of its own, so that Ctrl-C reaches it only through us.
+    """
+    stop.check()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=folder,
+        env={**environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+        while process.poll() is None and not stop.reason:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
+        if stop.reason:
+            _signal_all(process, signal.SIGINT)  # DVC and its stage, as a terminal would
+        process.wait()
+    except BaseException:  # a second signal, say
+        _signal_all(process, signal.SIGKILL)
+        process.wait()
+        raise
+    stop.check()
+    if process.returncode:
+        raise UserError(f"`dvc {' '.join(arguments)}` failed; see the lines above")
+
+
+def _signal_all(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def head_commit() -> str:
@@ -109,51 +162,3 @@ def take_outputs(commit: str, paths: Sequence[Path], folder: Path) -> None:
                 target.write_bytes(outputs.read_bytes(file))
             except OSError:
                 target.unlink(missing_ok=True)
-
-
-def dvc(
-    *arguments: str,
-    stop: StopRequest,
-    shown: bool = False,
-    folder: Path | None = None,
-    environment: Mapping[str, str] = os.environ,
-) -> None:
-    """Run a DVC command in a session of its own, so that Ctrl-C reaches it only through us.
-
-    Args:
-        stop: when somebody asks, the command gets SIGINT if it is a long one; a second time, SIGKILL.
-        shown: a long command, whose output the user sees.
-        folder: where to run it, if not here.
-
-    Raises:
-        Stopped: somebody asked.
-        UserError: the command failed.
-    """
-    stop.check()
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dvc", *arguments],
-            cwd=folder,
-            env={**environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"},
-            stdin=subprocess.DEVNULL,
-            stdout=None if shown else output,
-            stderr=None if shown else subprocess.STDOUT,
-            start_new_session=True,
-        )
-        told = False
-        try:
-            while True:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(0.2)
-                    break
-                if shown and stop.reason and not told:
-                    told = True
-                    os.killpg(process.pid, signal.SIGINT)
-        except BaseException:  # a second signal
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
-        stop.check()
-        output.seek(0)
-        if process.returncode:
-            raise UserError(f"`dvc {' '.join(arguments)}` failed: {output.read()[-500:] or 'see the lines above'}")

@@ -1,4 +1,4 @@
-"""Repetitions of one configuration with several seeds: how far chance alone moves each of its numbers."""
+"""Repeat the present configuration with several seeds, to see how far chance moves its scores: `glcic seeds`."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,19 +8,57 @@ from typing import Any
 
 import pandas as pd
 
-from glcic.experiments.compare import PHASES, SCORES, Run, markdown, run_of
+from glcic import paths
+from glcic.evaluation.definitions import ALL, MAIN_METRICS
 from glcic.experiments.presets import commented_yaml, read_tree
-from glcic.experiments.verify import ABOUT, METRICS_FILE, Name, Numbers
+from glcic.experiments.repository import check_git, git
+from glcic.experiments.runs import PHASE_OF, Run, alone, run_of, train
+from glcic.experiments.verify import ABOUT, METRICS_FILE, Name, Numbers, methods_numbers, metrics_numbers
+from glcic.files import atomic
 from glcic.params import Params, load
+from glcic.report.words import markdown
 
 SEEDS = 3  # repetitions
-COLUMNS = ("seed", "split", "mask_set", "method", "metric", "value")
+TABLE = paths.REPORT.folder / "seeds.csv"
+TABLE_COLUMNS = ("seed", "split", "mask_set", "method", "metric", "value")
 # What the seed decides, by where the images come from.
 DECIDED = {
     "synthetic": "the synthetic faces, the holes and the training",
     "celeba": "the holes and the training",
     "images": "the split, the holes and the training",
 }
+
+
+def repeat() -> None:
+    """Train the repetitions that are not trained yet.
+
+    Writes reports/seeds.csv and reports/tolerances.json, and prints mean and deviation as Markdown.
+
+    Raises:
+        Stopped: somebody asked; the same command goes on.
+        UserError: params.yaml or git is not in order, or a training failed.
+    """
+    command = "glcic seeds"
+    with alone(command) as stop:
+        runs = repetitions(paths.PARAMS)
+        check_git()
+        commits = train({run.name: run for run in runs.values()}, stop, command)
+        numbers = {seed: _reported(run, commits[run.name]) for seed, run in runs.items()}
+        table = seeds_table(numbers)
+        said = conditions(next(iter(runs.values())).params, runs)
+        with atomic(TABLE) as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+        with atomic(paths.REPORT.tolerances) as temporary:
+            temporary.write_text(write_tolerances(tolerances(numbers), said), encoding="utf-8")
+        print(f"\n{means_and_deviations(table)}\n\nMean ± standard deviation over {said}.")
+        print(f"wrote {TABLE}, {paths.REPORT.tolerances}", flush=True)
+
+
+def _reported(run: Run, commit: str) -> Numbers:
+    """What the report of an experiment says."""
+    texts = {path: git("show", f"{commit}:./{path}") for path in (paths.REPORT.metrics, paths.REPORT.methods)}
+    metrics, methods = (f"{path} of experiment {run.name}" for path in texts)
+    return metrics_numbers(texts[paths.REPORT.metrics], metrics) | methods_numbers(texts[paths.REPORT.methods], methods)
 
 
 def repetitions(params: Path) -> dict[int, Run]:
@@ -44,13 +82,13 @@ def conditions(params: Params, seeds: Iterable[int]) -> str:
     return f"seeds {listed} of preset {params.preset}; the seed decides {DECIDED[params.download.source]} alike"
 
 
-def scores(numbers: Mapping[int, Numbers]) -> pd.DataFrame:
-    """Every number of every seed's report, one a row, with the columns COLUMNS.
+def seeds_table(numbers: Mapping[int, Numbers]) -> pd.DataFrame:
+    """Every number of every seed's report, one a row, with the columns TABLE_COLUMNS.
 
     The test scores of `completion`, which stand in both of a report's files, are one row.
     """
     rows = {(seed, *_place(name)): value for seed, by_name in numbers.items() for name, value in by_name.items()}
-    return pd.DataFrame([(*key, value) for key, value in rows.items()], columns=pd.Index(COLUMNS))
+    return pd.DataFrame([(*key, value) for key, value in rows.items()], columns=pd.Index(TABLE_COLUMNS))
 
 
 def _place(name: Name) -> tuple[str, str, str, str]:
@@ -73,7 +111,7 @@ def tolerances(numbers: Mapping[int, Numbers]) -> dict[Name, float]:
     widest: dict[tuple[str, str], float] = {}
     for name, (_, mask_set, method, metric) in places.items():
         values = [value for by_name in numbers.values() if (value := by_name.get(name)) is not None]
-        if method in PHASES and len(values) == len(numbers):
+        if method in PHASE_OF and len(values) == len(numbers):
             spread = max(values) - min(values)
             widest[mask_set, metric] = max(widest.get((mask_set, metric), 0.0), spread)
     return {
@@ -106,18 +144,19 @@ def write_tolerances(found: Mapping[Name, float], said: str) -> str:
     return json.dumps(tree, indent=2) + "\n"
 
 
-def summary(table: pd.DataFrame) -> str:
+def means_and_deviations(table: pd.DataFrame) -> str:
     """Mean ± standard deviation (of a sample) of the networks' test scores over the seeds, as Markdown."""
     test = table[table["split"] == "test"]
     lines = []
     for mask_set in test["mask_set"].unique():
-        for method in PHASES:
+        for method in PHASE_OF:
             own = test[(test["mask_set"] == mask_set) & (test["method"] == method)]
             if not own.empty:
                 values = own.groupby("metric")["value"]
                 means, deviations = values.mean(), values.std()
-                lines.append([mask_set, method, *(_cell(means[m], deviations[m], d) for m, (_, d) in SCORES.items())])
-    return markdown(["mask set", "method", *(title for title, _ in SCORES.values())], lines)
+                cells = (_cell(means[name], deviations[name], ALL[name].digits) for name in MAIN_METRICS)
+                lines.append([mask_set, method, *cells])
+    return markdown(["mask set", "method", *(ALL[name].title for name in MAIN_METRICS)], lines)
 
 
 def _cell(mean: float, deviation: float, digits: int) -> str:

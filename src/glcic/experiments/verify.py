@@ -328,7 +328,7 @@ def _verify(report: Path, stop: StopRequest) -> bool:
         project = _clone(commit, folder)
         with (project / paths.PARAMS).open("w", encoding="utf-8") as file:
             YAML(typ="safe").dump(params.model_dump(mode="json"), file)
-        dvc("repro", "--force", stop=stop, shown=True, folder=project, environment=_environment())
+        dvc("repro", "--force", stop=stop, folder=project, environment=_environment())
         compared = compare(reported, read_numbers(project / paths.REPORT.folder), tolerances)
         files = compare_files(report, project / paths.REPORT.folder)
         altered = altered_files(files, compared)

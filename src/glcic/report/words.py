@@ -46,6 +46,15 @@ def percent(share: float) -> str:
     return f"{100 * share:g} %"
 
 
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown whose columns stand one below the other on a terminal, too."""
+    widths = [max(3, *(len(row[i]) for row in [header, *rows])) for i in range(len(header))]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        f"| {' | '.join(text.ljust(width) for text, width in zip(line, widths, strict=True))} |" for line in lines
+    )
+
+
 def comparisons(differences: pd.DataFrame, mask_set: str) -> list[str]:
     """What the paired differences on a mask set say, in sentences: first who wins in every metric.
 
@@ -115,12 +124,3 @@ def failures(slices: pd.DataFrame, metric: str = "l1_hole") -> list[str]:
 
 def _scored(row: Any, digits: int) -> str:
     return f"{number(row.mean, digits)} {interval(row.low, row.high, digits)}".strip()
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose columns stand one below the other on a terminal, too."""
-    widths = [max(3, *(len(row[i]) for row in [header, *rows])) for i in range(len(header))]
-    lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |" for line in lines
-    )

@@ -1,103 +1,24 @@
-"""The comparison of systems: real DVC experiments in a real queue, on tiny settings."""
+"""What a comparison file says, and the report of its trained systems."""
 
-import os
-import signal
+import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import psutil
 import pytest
-from PIL import Image
 from ruamel.yaml import YAML
 
 from glcic import tracking
 from glcic.errors import UserError
-from glcic.experiments.compare import read_comparison, runs_of
-from support.project import TINY, Project, default_tree, merge
-
-BASE = {key: value for key, value in TINY.items() if key not in ("preset", "runtime", "tracking")}
-COMMAND = (sys.executable, "-m", "pipeline.compare")
+from glcic.evaluation.definitions import METHODS, METRICS
+from glcic.experiments.compare import TrainedRun, read_comparison, report, runs_of
+from glcic.experiments.runs import Run
+from glcic.params import Params
+from support.project import ROOT, default_tree, merge
 
 
 def write(path: Path, comparison: dict[str, Any]) -> None:
     YAML(typ="safe").dump(comparison, path)
-
-
-def processes_in(folder: Path) -> list[str]:
-    """Command lines of all processes that work in the folder or below."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()).is_relative_to(folder):
-                found.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            pass
-    return found
-
-
-@pytest.mark.long
-def test_interrupted_comparison_goes_on_and_a_finished_one_trains_nothing(tmp_path: Path) -> None:
-    project = Project(tmp_path / "project", {})
-    long = {"steps": 300, "validate_every": 10, "checkpoint_every": 1000}
-    base = {**BASE, "pretrain_generator": BASE["pretrain_generator"] | long}
-    second = {"preset": "default", "overlay": {"evaluate": {"figure_rows": 1}}}  # one stage of its own
-    systems = {"plain": {"preset": "default"}, "second": second}
-    write(
-        project.folder / "comparison.yaml",
-        {"systems": {"base": base, "runs": systems}, "ablation": {"base": base, "runs": {"second": second}}},
-    )
-    (project.folder / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
-    for name, value in {"user.name": "test", "user.email": "test@example.org"}.items():
-        project.git("config", name, value)
-    project.git("add", "-A")
-    project.git("commit", "-qm", "comparison")
-    params = (project.folder / "params.yaml").read_bytes()
-
-    process = project.start(*COMMAND)
-    deadline = time.monotonic() + 120
-    curves = ".dvc/tmp/exps/*/reports/curves/pretrain_generator.csv"
-    while not list(project.folder.glob(curves)):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGTERM)
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, printed
-    assert "goes on where it was" in printed
-    assert processes_in(project.folder) == []
-    assert (project.folder / "params.yaml").read_bytes() == params
-    assert list(project.folder.glob(".glcic/checkpoints/pretrain_generator-*/checkpoint.pt"))
-
-    printed = project.run(*COMMAND)
-    assert "plain: done" in printed
-    assert "second: done" in printed
-    assert processes_in(project.folder) == []
-    assert (project.folder / "params.yaml").read_bytes() == params
-    logs = [path.read_text() for path in project.folder.glob(".dvc/tmp/exps/run/*/*.out")]
-    first = [line for log in logs for line in log.splitlines() if line.startswith("pretrain_generator: steps")]
-    assert len(first) == 2, first  # the cut one and its continuation; `second` took the stage from the cache
-    assert sum(line.startswith("pretrain_generator: steps 0–") for line in first) == 1
-
-    made = ("reports/*.csv", "reports/systems.md", "reports/figures/systems.png")
-    results = project.bytes_of(*made)
-    table = pd.read_csv(project.folder / "reports/systems.csv")
-    assert table.columns[:5].tolist() == ["preset", "mask", "phase", "parameters", "images_per_second"]
-    assert len(table) == 2 * 2 * 2
-    assert table[["l1_hole", "l1", "psnr", "ssim", "parameters"]].notna().all(axis=None)
-    assert set(pd.read_csv(project.folder / "reports/ablation.csv")["preset"]) == {"second"}
-    text = (project.folder / "reports/systems.md").read_text()
-    assert "12 training images" in text
-    assert "python -m pipeline.compare comparison.yaml" in text
-    assert text.count("Navier–Stokes") == 2  # once for each mask set
-    assert str(tmp_path) not in text
-    assert Image.open(project.folder / "reports/figures/systems.png").width > 100
-
-    printed = project.run(*COMMAND)
-    assert "training" not in printed
-    assert project.bytes_of(*made) == results
 
 
 @pytest.mark.parametrize(
@@ -118,8 +39,6 @@ def test_interrupted_comparison_goes_on_and_a_finished_one_trains_nothing(tmp_pa
 def test_what_is_wrong_in_the_file_is_said_before_anything_runs(
     tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
-    from support.project import ROOT
-
     path = tmp_path / "comparison.yaml"
     write(path, {"systems": {"runs": {"a": {"preset": "default"}}}} | change)
     with pytest.raises(UserError, match=said):
@@ -138,3 +57,33 @@ def test_speed_is_read_from_the_row_that_recorded_it(tmp_path: Path) -> None:
     assert tracking.recorded(tmp_path, params, [name, "train_joint/nothing"]) == {name: 7.0}
     assert tracking.recorded(tmp_path, params | {"seed": 99}, [name]) == {}
     assert tracking.recorded(tmp_path, params | {"tracking": {"enabled": False}}, [name]) == {}
+
+
+def test_report_ranks_the_runs_and_shows_every_classical_method() -> None:
+    params = Params.model_validate(default_tree())
+
+    def trained(name: str, psnr: float | None, methods: tuple[str, ...] = tuple(METHODS)) -> TrainedRun:
+        scores = {**dict.fromkeys(METRICS, 1.0), "psnr": psnr}
+        return TrainedRun(Run(name, "", params), {"center": {m: scores for m in methods}}, 1234, {"train_joint": 5.25})
+
+    runs = [trained("a", 20.0), trained("b", None), trained("c", 30.0, ("completion", "telea"))]
+    images = {"train": 3, "val": 2, "test": 1}
+    text = report("About.", {"systems": runs}, images, "glcic compare x.yaml", {"center": "abc"})
+    table = [line.split() for line in text.split("mask set center")[1].splitlines() if line.startswith("|")]
+    assert [(line[1], line[3]) for line in table[2:7]] == [
+        ("**c**", "train_joint"),  # `pretrained` was not scored: the phase was skipped
+        ("**a**", "train_joint"),
+        ("a", "pretrain_generator"),
+        ("**b**", "train_joint"),
+        ("b", "pretrain_generator"),
+    ]
+    assert "| **c** | train_joint        | 1,234      | 5.2      | 1.00      | 1.00 | 30.00   | 1.000 |" in text
+    baselines = [line.split("|")[2].strip() for line in text.split("## Classical")[1].splitlines()[4:]]
+    assert baselines == ["mean fill", "Telea", "Navier–Stokes", "biharmonic", "nearest training image"]
+    assert "Made by `glcic compare x.yaml`." in text
+
+
+def test_its_import_is_cheap() -> None:
+    heavy = "{'torch', 'pandas', 'dvc', 'mlflow', 'matplotlib'}"
+    code = f"import glcic.experiments.compare, sys; assert not {heavy} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True)

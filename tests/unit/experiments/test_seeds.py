@@ -1,17 +1,21 @@
-"""Repetitions with several seeds: their tables, and a real run in DVC's queue."""
+"""Repetitions with several seeds: their parameters and their tables."""
 
 import json
-import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from glcic.evaluation.definitions import METHODS, METRICS
-from glcic.experiments.seeds import conditions, repetitions, scores, summary, tolerances, write_tolerances
-from glcic.experiments.verify import Numbers, compare, confirmed, read_numbers, read_tolerances
-from support.project import ROOT, Project
+from glcic.experiments.seeds import (
+    conditions,
+    means_and_deviations,
+    repetitions,
+    seeds_table,
+    tolerances,
+    write_tolerances,
+)
+from glcic.experiments.verify import Numbers, compare, confirmed, read_tolerances
+from support.project import ROOT
 
 VAL = ("metrics.json", "val", "center", "psnr")
 TEST = ("metrics.json", "test", "center", "psnr")
@@ -44,7 +48,7 @@ def test_repetitions_differ_in_the_seed_alone(tmp_path: Path) -> None:
 
 
 def test_table_has_every_number_once(numbers: dict[int, Numbers]) -> None:
-    table = scores(numbers)
+    table = seeds_table(numbers)
     assert table.columns.tolist() == ["seed", "split", "mask_set", "method", "metric", "value"]
     assert len(table) == 3 * 3  # the test score of `completion` stands in both files
     assert not table.duplicated(["seed", "split", "mask_set", "method", "metric"]).any()
@@ -66,57 +70,10 @@ def test_tolerance_is_the_widest_spread_of_a_network_rounded_up(numbers: dict[in
     assert tolerances({seed: {VAL: 25.0, box: 26.0 + seed} for seed in (0, 1)}) == {VAL: 0.0, box: 1.0}
 
 
-def test_summary_is_a_table_of_the_networks(numbers: dict[int, Numbers]) -> None:
+def test_means_are_a_table_of_the_networks(numbers: dict[int, Numbers]) -> None:
     metrics = {metric: 1.0 for metric in ("l1_hole", "l1", "ssim")}
     for report in numbers.values():
         report.update({("methods.csv", "center", "completion", metric): value for metric, value in metrics.items()})
-    assert summary(scores(numbers)).splitlines()[2:] == [
-        "| center | completion | 1.00 ± 0.00 | 1.00 ± 0.00 | 25.87 ± 0.33 | 1.000 ± 0.000 |"
+    assert means_and_deviations(seeds_table(numbers)).splitlines()[2:] == [
+        "| center   | completion | 1.00 ± 0.00 | 1.00 ± 0.00 | 25.87 ± 0.33 | 1.000 ± 0.000 |"
     ]
-
-
-@pytest.mark.long
-def test_seeds_run_in_the_queue_and_give_the_tolerances(tmp_path: Path) -> None:
-    project = Project(tmp_path / "project", {})
-    (project.folder / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
-    for name, value in {"user.name": "test", "user.email": "test@example.org"}.items():
-        project.git("config", name, value)
-    project.git("add", "-A")
-    project.git("commit", "-qm", "seeds")
-    params = (project.folder / "params.yaml").read_bytes()
-    command = (sys.executable, "-m", "pipeline.seeds")
-
-    process = project.start(*command)
-    printed, _ = process.communicate()  # on a busy machine longer than `run` waits
-    assert process.returncode == 0, printed
-    for seed in range(3):
-        assert f"seed-{seed}: done" in printed
-    assert "| center | completion | " in printed
-    assert "| box | pretrained | " in printed
-    assert (project.folder / "params.yaml").read_bytes() == params
-    reports = project.folder / "reports"
-    table = pd.read_csv(reports / "seeds.csv")
-    assert len(table) == 3 * 2 * len(METRICS) * (len(METHODS) + 1)  # seeds, mask sets; on test all methods, on val one
-    assert table["value"].notna().all()
-    of_networks = (table["metric"] == "psnr") & table["method"].isin(["completion", "pretrained"])
-    values = table[of_networks & (table["mask_set"] == "box")].groupby(["split", "method"])["value"]
-    exact = float((values.max() - values.min()).max())
-    assert exact > 0
-    psnr = read_tolerances(reports)["methods.csv", "box", "telea", "psnr"]
-    assert exact <= psnr <= exact * 1.1 + 1e-9
-
-    made = project.bytes_of("reports/seeds.csv", "reports/tolerances.json")
-    printed = project.run(*command)
-    assert ": training" not in printed
-    assert project.bytes_of("reports/seeds.csv", "reports/tolerances.json") == made
-
-    # Every number has its tolerance, within which the networks' scores of all seeds confirm each other.
-    project.repro()
-    numbers = read_numbers(reports)
-    stated = read_tolerances(reports)
-    assert set(stated) == set(numbers)
-    rows = table[table["seed"] == 2].set_index(["split", "mask_set", "method", "metric"])["value"]
-    places = {n: (n[1], n[2], "completion", n[3]) if n[0] == "metrics.json" else ("test", *n[1:]) for n in numbers}
-    other = {name: float(rows[place]) for name, place in places.items()}
-    networks_alone = {name: value for name, value in numbers.items() if places[name][2] in ("completion", "pretrained")}
-    assert confirmed(compare(networks_alone, {name: other[name] for name in networks_alone}, stated))

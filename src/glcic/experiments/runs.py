@@ -1,0 +1,225 @@
+"""Several runs of the pipeline, trained one after another: what `glcic compare` and `glcic seeds` share.
+
+Each run is one DVC experiment of its name, trained in a copy of the project that DVC makes. Interrupted, the same
+command goes on where it was: an experiment that exists with the wanted parameters is done, and a training resumes from
+its checkpoint, which lies outside of the copy.
+"""
+
+import io
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from glcic import paths
+from glcic.errors import UserError
+from glcic.experiments import presets
+from glcic.experiments.repository import dvc, experiments, git, started_dvc
+from glcic.files import atomic
+from glcic.params import Params, validate
+from glcic.training.stop import Stopped, StopRequest
+
+# Trained methods in methods.csv → the phase whose network each is, the last one first.
+PHASE_OF = {"completion": "train_joint", "pretrained": "pretrain_generator"}
+
+COPIES = Path(".dvc/tmp/exps/standalone")  # where DVC makes its copies
+STASH = "refs/exps/stash"  # what DVC is about to copy; were it killed before, it would train that with the next run
+# What a power cut would leave behind, written down for the next call: params.yaml as it was, and where the copy lies.
+_KEPT, _COPY = paths.SCRATCH / "runs-params.yaml", paths.SCRATCH / "runs-copy"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A name, and all parameters of the pipeline.
+
+    Attributes:
+        text: what params.yaml is to hold.
+    """
+
+    name: str
+    text: str
+    params: Params
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """The parameters that decide its results."""
+        return _decisive(self.params.model_dump(mode="json"))
+
+
+def run_of(name: str, tree: CommentedMap, place: Path) -> Run:
+    """A run of this name with these parameters, comments kept.
+
+    Args:
+        place: where the parameters come from, named in errors.
+
+    Raises:
+        UserError: a parameter is wrong.
+    """
+    text = io.StringIO()
+    presets.commented_yaml().dump(tree, text)
+    return Run(name, text.getvalue(), validate(YAML(typ="safe").load(text.getvalue()), place))
+
+
+def _decisive(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters without the sections that belong to the machine, and without the label."""
+    return {key: value for key, value in tree.items() if key not in (*presets.KEPT, "preset")}
+
+
+@contextmanager
+def alone(command: str) -> Iterator[StopRequest]:
+    """Hold the project's one place to train runs in, and take note of signals.
+
+    Args:
+        command: that goes on where it was.
+
+    Raises:
+        UserError: somebody else trains runs here.
+        Stopped: somebody asked for it; how to go on is said.
+    """
+    paths.SCRATCH.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(paths.SCRATCH / "runs.lock")
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{lock.lock_file}: other runs are being trained here; wait for them or stop them") from None
+    with held, StopRequest() as stop:
+        try:
+            _restore_params()
+            _remove_copy()
+            git("update-ref", "-d", STASH)
+            yield stop
+        except (Stopped, UserError):
+            if not stop.reason:  # Ctrl-C reaches git as well, and makes it fail
+                raise
+            raise Stopped(f"stopped; `{command}` goes on where it was") from None
+
+
+def train(runs: Mapping[str, Run], stop: StopRequest, command: str, *, shared: str | None = None) -> dict[str, str]:
+    """Train those of the runs that are not done yet.
+
+    Args:
+        runs: by name.
+        command: that trains what failed again.
+        shared: the stage up to which the runs are alike; it runs once, here, and they take it from DVC's cache.
+
+    Returns:
+        The commits of all of them, by name.
+
+    Raises:
+        Stopped: somebody asked, and no process is left.
+        UserError: a run failed.
+    """
+    done = {name: commit for name, run in runs.items() if (commit := _finished(run))}
+    _print_plan(runs, done)
+    if shared:
+        try:
+            _put_params(next(iter(runs.values())))
+            dvc("repro", shared, stop=stop)
+        finally:
+            _restore_params()
+    for name, run in runs.items():
+        if name not in done:
+            print(f"{name}: training", flush=True)
+            _remove_experiments(name)
+            try:
+                _train(run, stop)
+            except UserError as error:
+                print(f"{name}: {error}", flush=True)
+            if commit := _finished(run):
+                done[name] = commit
+            print(f"{name}: {'done' if commit else 'failed'}", flush=True)
+    if failed := [name for name in runs if name not in done]:
+        raise UserError(f"{', '.join(failed)}: failed; see the lines above, then `{command}` trains them again")
+    return done
+
+
+def _train(run: Run, stop: StopRequest) -> None:
+    """Train a run as a DVC experiment.
+
+    To make its copy of the project, DVC puts aside what is not committed and takes it back. Until then params.yaml is
+    the run's, and DVC is not to be cut in the middle; afterwards the user may edit the file again.
+    """
+    before = set(COPIES.glob("tmp*"))
+    try:
+        _put_params(run)
+        with started_dvc("exp", "run", "--temp", "--name", run.name, stop=stop) as process:
+            while process.poll() is None:
+                if made := {file.parent for file in COPIES.glob("tmp*/[!.]*")} - before:  # more than an empty .git
+                    with atomic(_COPY) as temporary:
+                        temporary.write_text(made.pop().name)
+                    break
+                time.sleep(0.1)
+            _restore_params()
+    finally:
+        _restore_params()
+        _remove_copy()
+
+
+def _finished(run: Run) -> str | None:
+    """Commit of the experiment that has the run's name and parameters."""
+    for commit in _experiments(run.name).values():
+        tree = YAML(typ="safe").load(git("show", f"{commit}:./{paths.PARAMS}"))
+        if _decisive(tree) == run.decisive:
+            return commit
+    return None
+
+
+def _experiments(name: str) -> dict[str, str]:
+    """Experiments of this name, ref → commit: one for each commit that such an experiment started from."""
+    return {ref: commit for ref, commit in experiments().items() if ref.rpartition("/")[2] == name}
+
+
+def _remove_experiments(name: str) -> None:
+    for ref, commit in _experiments(name).items():
+        print(f"{name}: removing experiment {commit[:7]}, whose parameters are others", flush=True)
+        git("update-ref", "-d", ref)  # `dvc exp remove` would not know which, if there are several
+
+
+def _put_params(run: Run) -> None:
+    """Write the run's parameters to params.yaml, until `_restore_params`."""
+    with atomic(_KEPT) as temporary:
+        temporary.write_bytes(paths.PARAMS.read_bytes())
+    with atomic(paths.PARAMS) as temporary:
+        temporary.write_text(run.text, encoding="utf-8")
+
+
+def _restore_params() -> None:
+    if _KEPT.exists():
+        with atomic(paths.PARAMS) as temporary:
+            temporary.write_bytes(_KEPT.read_bytes())
+        _KEPT.unlink()
+
+
+def _remove_copy() -> None:
+    """Remove the copy of a run that was killed; DVC would list it as running for ever."""
+    if _COPY.exists():
+        shutil.rmtree(COPIES / _COPY.read_text(), ignore_errors=True)
+        _COPY.unlink()
+
+
+def _print_plan(runs: Mapping[str, Run], done: Mapping[str, str]) -> None:
+    width = max(map(len, runs))
+    for name, run in runs.items():
+        phases = (getattr(run.params, stage) for stage in paths.TRAINING_STAGES)
+        images = sum(phase.steps * phase.batch for phase in phases)
+        print(f"{name.ljust(width)}  {images:>12,} images  {'done' if name in done else 'to do'}")
+        if name in done:
+            _note_other_code(name, done[name])
+    sys.stdout.flush()
+
+
+def _note_other_code(name: str, commit: str) -> None:
+    """An experiment is done if its parameters are the wanted ones; that the code has changed since is only said."""
+    stages = YAML(typ="safe").load(paths.STAGES_FILE)["stages"].values()
+    code = sorted({dep for stage in stages for dep in stage["deps"] if dep.split("/")[0] in paths.CODE})
+    changed = git("diff", "--name-only", "--relative", commit, "HEAD", "--", *code).split()
+    if changed:
+        print(f"  {name} was trained before {', '.join(changed)} changed; `dvc exp remove {name}` has it trained again")
