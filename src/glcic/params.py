@@ -449,6 +449,28 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _discriminator_has_gradients(self) -> Self:
+        """No bfloat16 convolution of the context discriminator, whose stride is 2, is given a single pixel.
+
+        There oneDNN 3.13 (brgconv_bwd_w, AVX-512) leaves part of the weight's gradient unwritten: whatever lay in that
+        memory trains the network, now and then NaN.
+        """
+        judge, sections = self.networks.discriminator, ("pretrain_discriminators", "train_joint")
+        if isinstance(judge, PatchGAN) or all(getattr(self, name).precision == "32-true" for name in sections):
+            return self
+        for branch, seen, side in (
+            ("global", "crop.size", self.crop.size),
+            ("local", "networks.discriminator.local_window", judge.local_window),
+        ):
+            most = (side - 1).bit_length()  # each halves the side, rounded up
+            if getattr(judge, f"{branch}_convolutions") > most:
+                raise ValueError(
+                    f"networks.discriminator.{branch}_convolutions: the last is given a single pixel of {seen} = "
+                    f"{side}, which has a wrong gradient in precision bf16-mixed; at most {most}, or precision: 32-true"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _output_fits_range(self) -> Self:
         completion = self.networks.completion
         output = completion.output if isinstance(completion, Glcic) else "tanh"
