@@ -60,7 +60,7 @@ def _collect(about: str, tables: Mapping[str, Mapping[str, Run]], done: Mapping[
     torch.set_num_threads(load(paths.PARAMS).runtime.threads)
     test = Faces(paths.FACES, "test")
     params = next(iter(tables["systems"].values())).params
-    holes = draw_all(params.evaluate, params.seed, len(test), test.size)  # the same for all runs
+    holes = draw_all(params.evaluate, len(test), test.size)  # the same for all runs
     items, masks = shown(holes, FIGURE_COLUMNS)
     truth = test.read(items)
     pictures = {"input": in_white(truth, masks), "ground truth": truth}

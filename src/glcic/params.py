@@ -13,6 +13,7 @@ from glcic.errors import UserError
 STRIDE = {"glcic": 4, "unet_attention": 8}  # completion networks halve the side two or three times
 
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0)]
 S = TypeVar("S", bound="Section")
@@ -360,6 +361,7 @@ Extra = Literal["edgeconnect", "lpips", "fid", "kid"]
 
 class Evaluate(Section):
     mask_sets: Annotated[list[MaskSet], Field(min_length=1)]
+    mask_seed: Seed
     masks: MaskFiles | None
     extra: list[Extra]
     batch: Count
@@ -391,7 +393,7 @@ class Params(Section):
     """The whole of params.yaml."""
 
     preset: Annotated[str, Field(min_length=1)]
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
     runtime: Runtime
     tracking: Tracking
     download: Download

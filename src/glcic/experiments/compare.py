@@ -17,8 +17,8 @@ from glcic.experiments import presets
 from glcic.files import atomic
 from glcic.params import Params, Section, validate
 
-# Equal conditions: the same images and, since the seed draws them, the same holes of the test split.
-SHARED = ("seed", "download", "crop", "evaluate.mask_sets")
+# Equal conditions: the same images, and the same holes of the test split.
+SHARED = ("seed", "download", "crop", "evaluate.mask_sets", "evaluate.mask_seed")
 PHASES = {"completion": "train_joint", "pretrained": "pretrain_generator"}  # method in methods.csv → its phase
 SCORES = {"l1_hole": ("L1 hole %", 2), "l1": ("L1 %", 2), "psnr": ("PSNR dB", 2), "ssim": ("SSIM", 3)}
 BASELINES = {"mean_fill": "mean fill", "telea": "Telea", "navier_stokes": "Navier–Stokes"}
