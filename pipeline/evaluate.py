@@ -39,9 +39,9 @@ def main(params: Params) -> None:
     faces = {split: Faces(paths.FACES, split) for split in ("val", "test")}
     methods = _methods(section.batch, faces["test"].mean_pixel)
     settle(paths.SCRATCH, "train_joint", paths.COMPLETION.parent)
-    sets = {split: draw_all(section, params.seed, len(of), of.size) for split, of in faces.items()}
+    sets = {split: draw_all(section, len(of), of.size) for split, of in faces.items()}
     paths.REPORT.folder.mkdir(exist_ok=True)
-    _write_masks(sets, params.seed, faces["test"].summary["sha256"])
+    _write_masks(sets, section.mask_seed, faces["test"].summary["sha256"])
     with Evaluation(methods, batch=section.batch, processes=params.runtime.threads, extra=section.extra) as evaluation:
         val = [evaluation.scores(faces["val"], holes, alone="completion") for holes in sets["val"]]
         test = [evaluation.scores(faces["test"], holes) for holes in sets["test"]]

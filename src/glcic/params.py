@@ -13,6 +13,7 @@ from glcic.errors import UserError
 STRIDE = {"glcic": 4, "unet_attention": 8}  # completion networks halve the side two or three times
 
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0)]
 S = TypeVar("S", bound="Section")
@@ -360,6 +361,7 @@ Extra = Literal["edgeconnect", "lpips", "fid", "kid"]
 
 class Evaluate(Section):
     mask_sets: Annotated[list[MaskSet], Field(min_length=1)]
+    mask_seed: Seed
     masks: MaskFiles | None
     extra: list[Extra]
     batch: Count
@@ -391,7 +393,7 @@ class Params(Section):
     """The whole of params.yaml."""
 
     preset: Annotated[str, Field(min_length=1)]
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
     runtime: Runtime
     tracking: Tracking
     download: Download
@@ -446,6 +448,28 @@ class Params(Section):
                 f"{name}: a hole of {largest} px is larger than networks.discriminator.local_window = "
                 f"{discriminator.local_window}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _discriminator_has_gradients(self) -> Self:
+        """No bfloat16 convolution of the context discriminator, whose stride is 2, is given a single pixel.
+
+        There oneDNN 3.13 (brgconv_bwd_w, AVX-512) leaves part of the weight's gradient unwritten: whatever lay in that
+        memory trains the network, now and then NaN.
+        """
+        judge, sections = self.networks.discriminator, ("pretrain_discriminators", "train_joint")
+        if isinstance(judge, PatchGAN) or all(getattr(self, name).precision == "32-true" for name in sections):
+            return self
+        for branch, seen, side in (
+            ("global", "crop.size", self.crop.size),
+            ("local", "networks.discriminator.local_window", judge.local_window),
+        ):
+            most = (side - 1).bit_length()  # each halves the side, rounded up
+            if getattr(judge, f"{branch}_convolutions") > most:
+                raise ValueError(
+                    f"networks.discriminator.{branch}_convolutions: the last is given a single pixel of {seen} = "
+                    f"{side}, which has a wrong gradient in precision bf16-mixed; at most {most}, or precision: 32-true"
+                )
         return self
 
     @model_validator(mode="after")

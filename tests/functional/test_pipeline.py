@@ -1,5 +1,6 @@
 """The pipeline as its users run it: real `dvc repro`, real processes, real signals, on tiny settings."""
 
+import io
 import json
 import os
 import signal
@@ -94,6 +95,20 @@ def test_two_processes_train_as_one(project: Project) -> None:
     curve = pd.read_csv(project.folder / "reports/curves/train_joint.csv")
     assert curve["images"].tolist() == [8, 16, 24]
     assert curve.notna().all(axis=None)
+
+
+def test_the_holes_of_an_evaluation_have_their_own_seed(finished: Project, tmp_path: Path) -> None:
+    project, masks, manifest = finished.copy(tmp_path / "project"), "reports/masks.npz", "reports/masks.csv"
+    drawn = project.bytes_of(masks, manifest)
+    project.set({"seed": 1})
+    project.stage("evaluate")
+    assert project.bytes_of(masks, manifest) == drawn
+    project.set({"evaluate": {"mask_seed": 1}})
+    project.stage("evaluate")
+    holes = [pd.read_csv(io.BytesIO(table)) for table in (drawn[manifest], project.bytes_of(manifest)[manifest])]
+    assert [table["seed"].unique().tolist() for table in holes] == [[0], [1]]
+    same = holes[0]["sha256"] == holes[1]["sha256"]
+    assert (same == (holes[0]["mask_set"] == "center")).all()  # of these sets box alone is drawn
 
 
 def test_repro_on_synthetic_faces(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ PARAMETERS: dict[str, set[str]] = {
     "preset": {"report"},
     "runtime": set(),
     "tracking": set(),
-    "seed": {"download", *TRAINING, "evaluate", "report"},
+    "seed": {"download", *TRAINING, "report"},
     "download": {"download", "report"},
     "crop": {"crop", "report"},
     "crop.size": {"crop", *TRAINING, "report"},
@@ -40,6 +40,7 @@ PARAMETERS: dict[str, set[str]] = {
     D: {D, "report"},
     J: {J, "report"},
     "evaluate": {"evaluate"},
+    "evaluate.mask_seed": {"evaluate", "report"},
     "report": {"report"},
 }
 

@@ -50,6 +50,7 @@ def test_every_parameter_has_a_comment() -> None:
         ({"download": {"celeba": {"partial": True}}}, ["download.celeba", "zip_md5"]),
         ({"download": {"images": {"ratios": [0.5, 0.2, 0.1]}}}, ["download.images", "sum to 1"]),
         ({"evaluate": {"mask_sets": ["center", "center"]}}, ["evaluate", "twice"]),
+        ({"evaluate": {"mask_seed": -1}}, ["evaluate.mask_seed", "greater than or equal to 0"]),
     ],
 )
 def test_bad_values_are_refused_by_name(change: dict[str, Any], named: list[str]) -> None:
@@ -62,6 +63,12 @@ def test_bad_values_are_refused_by_name(change: dict[str, Any], named: list[str]
 
 
 UNET, CENTER = {"name": "unet_attention", "channels": 32}, {"name": "center", "side": 40}
+SMALL = {  # images for which the discriminator's five convolutions are one too many
+    "crop.size": 32,
+    "holes.sides": [12, 16],
+    "networks.discriminator.local_window": 16,
+    "train_joint.precision": "bf16-mixed",
+}
 PATCHGAN = {"name": "patchgan", "channels": 32, "spectral_norm": False, "mask_channel": False}
 
 
@@ -84,6 +91,12 @@ def changed(changes: dict[str, Any]) -> Any:
         ({"holes.sides": [24, 33]}, "holes.sides", "larger than networks.discriminator.local_window = 32"),
         ({"holes": CENTER}, "holes.side", "larger than networks.discriminator.local_window = 32"),
         ({"holes": CENTER | {"side": 70}}, "holes.side", "leaves nothing"),
+        (
+            SMALL | {"networks.discriminator.global_convolutions": 6},
+            "networks.discriminator.global_convolutions",
+            "a single pixel of crop.size = 32",
+        ),
+        (SMALL, "networks.discriminator.local_convolutions", "at most 4, or precision: 32-true"),
         ({"networks.completion.output": "tanh"}, "input.range", "ends in tanh"),
         ({"input.range": "symmetric"}, "input.range", "ends in sigmoid"),
         ({"networks.completion": UNET}, "input.range", "ends in tanh"),
@@ -140,6 +153,8 @@ def test_nonsense_is_refused_before_anything_is_computed(changes: dict[str, Any]
 @pytest.mark.parametrize(
     "changes",
     [
+        SMALL | {"networks.discriminator.local_convolutions": 4},
+        SMALL | {"train_joint.precision": "32-true"},
         {"holes": CENTER, "networks.discriminator": PATCHGAN},  # no window that it could be larger than
         {"holes": {"name": "strokes", "ratio": [0.1, 0.9]}},
         {"networks.completion": UNET, "input.range": "symmetric", "crop.size": 72},

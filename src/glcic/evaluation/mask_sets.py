@@ -1,4 +1,4 @@
-"""The holes of an evaluation: drawn once from a seed, stored with their hash, the same for every method."""
+"""The holes of an evaluation: drawn once from their own seed, stored with their hash, the same for every method."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -81,7 +81,7 @@ def draw(name: str, seed: int, n: int, size: int, files: Masks | None = None) ->
     return MaskSet(name, masks)
 
 
-def draw_all(section: Evaluate, seed: int, n: int, size: int) -> list[MaskSet]:
+def draw_all(section: Evaluate, n: int, size: int) -> list[MaskSet]:
     """The mask sets of an evaluation for the n images of a split.
 
     Raises:
@@ -90,7 +90,7 @@ def draw_all(section: Evaluate, seed: int, n: int, size: int) -> list[MaskSet]:
     files = None
     if (given := section.masks) is not None:
         files = read_masks(Path(given.folder), given.sha256, "evaluate.masks.sha256", size)
-    return [draw(name, seed, n, size, files) for name in section.mask_sets]
+    return [draw(name, section.mask_seed, n, size, files) for name in section.mask_sets]
 
 
 def shown(sets: Sequence[MaskSet], rows: int) -> tuple[NDArray[np.int64], Masks]:

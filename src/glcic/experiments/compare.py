@@ -22,8 +22,8 @@ from glcic.files import atomic
 from glcic.params import Section, load
 from glcic.training.stop import StopRequest
 
-# Equal conditions: the same images and, since the seed draws them, the same holes of the test split.
-SHARED = ("seed", "download", "crop", "evaluate.mask_sets")
+# Equal conditions: the same images, and the same holes of the test split.
+SHARED = ("seed", "download", "crop", "evaluate.mask_sets", "evaluate.mask_seed")
 CSV_COLUMNS = ("preset", "mask", "phase", "parameters", "images_per_second", *MAIN_METRICS)
 TITLES = [ALL[metric].title for metric in MAIN_METRICS]
 SYSTEMS, FIGURE = paths.REPORT.folder / "systems.md", paths.REPORT.figures / "systems.png"
@@ -194,7 +194,7 @@ def _collect(
     torch.set_num_threads(load(paths.PARAMS).runtime.threads)
     test = Faces(paths.FACES, "test")
     params = next(iter(tables["systems"].values())).params
-    holes = draw_all(params.evaluate, params.seed, len(test), test.size)  # the same for all runs
+    holes = draw_all(params.evaluate, len(test), test.size)  # the same for all runs
     items, masks = shown(holes, FIGURE_IMAGES)
     truth = test.read(items)
     pictures = {"input": in_white(truth, masks), "ground truth": truth}

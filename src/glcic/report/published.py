@@ -82,7 +82,11 @@ def what_differs(
             ),
         ]
     found += [
-        ("where the holes are", f"drawn once, from seed {params.seed}, and stored", "drawn anew by each evaluation"),
+        (
+            "where the holes are",
+            f"drawn once, from seed {params.evaluate.mask_seed}, and stored",
+            "drawn anew by each evaluation",
+        ),
         ("training", _training(params), f"{theirs.steps:,} steps of {theirs.batch} images"),
     ]
     if (network := _network(params)) is not None:

@@ -33,8 +33,8 @@ def choose_champion(root: Path, params: Mapping[str, Any], summary: Mapping[str,
     """Give the alias `champion` to the version with the best validation PSNR; all candidates, the best first.
 
     Only those that were trained and validated on the present data are compared: on other faces, or at another size,
-    a decibel means something else; and only those with scores on all of the present mask sets. The seed draws the
-    random holes: between two seeds a few hundredths of a decibel mean nothing.
+    a decibel means something else; and only those with scores on all of the present mask sets. Where another
+    `evaluate.mask_seed` drew the random holes, a few hundredths of a decibel mean nothing.
 
     Args:
         root: folder of the store, unless MLFLOW_TRACKING_URI names a server.

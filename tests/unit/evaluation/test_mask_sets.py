@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from glcic.errors import UserError
 from glcic.evaluation.definitions import MASK_SETS, PLACES, SHARES
-from glcic.evaluation.mask_sets import MaskSet, draw, manifest, store, stored
+from glcic.evaluation.mask_sets import MaskSet, draw, draw_all, manifest, store, stored
 from glcic.masks.files import folder_digest, read_masks
 from glcic.masks.geometry import box_masks
 from glcic.params import MaskSet as Named
+from glcic.params import load
+from support.project import ROOT
 
 DRAWN = [name for name in MASK_SETS if name != "files"]
 BUCKETS = [(f"strokes_{low}_{high}", low, high) for low, high in pairwise(SHARES)]
@@ -34,6 +37,23 @@ def test_a_mask_set_is_a_function_of_its_arguments(name: str) -> None:
     assert holes.sha256 == draw(name, 3, 24, 32).sha256
     drawn_by_seed = name not in ("center", "fixed", "half")
     assert (holes.sha256 != draw(name, 4, 24, 32).sha256) == drawn_by_seed
+
+
+def test_a_kept_report_can_be_given_its_holes_again() -> None:
+    """Whoever scores the same images later has the same holes, of every mask set that is drawn."""
+    folder = ROOT / "reports" / "celeba-small"
+    section = load(folder / "params.yaml").evaluate
+    assert section.mask_sets == DRAWN
+    kept = pd.read_csv(folder / "masks.csv").query("split == 'test'")
+    n, size = kept[["images", "size"]].to_numpy()[0]
+    assert {holes.name: holes.sha256 for holes in draw_all(section, n, size)} == dict(
+        zip(kept["mask_set"], kept["sha256"], strict=True)
+    )
+
+
+def test_an_evaluation_draws_with_a_seed_of_its_own() -> None:
+    section = load(ROOT / "presets" / "default.yaml").evaluate.model_copy(update={"mask_sets": DRAWN, "mask_seed": 3})
+    assert [holes.sha256 for holes in draw_all(section, 5, 32)] == [draw(name, 3, 5, 32).sha256 for name in DRAWN]
 
 
 def test_the_hash_is_of_shape_and_bytes() -> None:

@@ -34,6 +34,17 @@ def write(path: Path, comparison: dict[str, Any]) -> None:
             {"systems": {"runs": {"a": {"preset": "default"}, "b": {"preset": "default", "overlay": {"seed": 1}}}}},
             "b and a differ in seed",
         ),
+        (
+            {
+                "systems": {
+                    "runs": {
+                        "a": {"preset": "default"},
+                        "b": {"preset": "default", "overlay": {"evaluate": {"mask_seed": 1}}},
+                    }
+                }
+            },
+            "b and a differ in evaluate.mask_seed",
+        ),
     ],
 )
 def test_what_is_wrong_in_the_file_is_said_before_anything_runs(

@@ -161,9 +161,12 @@ def shrunk(name: str) -> dict[str, Any]:
 
     completion, judge = tree["networks"]["completion"], tree["networks"]["discriminator"]
     completion |= {"channels": 8} if "channels" in completion else {"width": 0.0625}
-    judge |= (
-        {"channels": 4} if "channels" in judge else {"width": 0.03125, "local_window": scaled(judge["local_window"])}
-    )
+    if "channels" in judge:
+        judge |= {"channels": 4}
+    else:
+        judge |= {"width": 0.03125, "local_window": scaled(judge["local_window"])}
+        for branch in ("global_convolutions", "local_convolutions"):  # which would end in less than a pixel
+            judge[branch] -= round(math.log2(p.crop.size / 16))
     tree["input"]["context"] = math.ceil(p.input.context * 16 / p.crop.size)
     for key, value in tree["holes"].items():
         if key in ("side", "border"):

@@ -43,7 +43,7 @@ def test_repetitions_differ_in_the_seed_alone(tmp_path: Path) -> None:
     assert trees[0] == trees[1] == trees[2]
     assert "# all randomness" in runs[5].text  # comments kept
     assert conditions(runs[4].params, runs) == (
-        "seeds 4, 5, 6 of preset default; the seed decides the synthetic faces, the holes and the training alike"
+        "seeds 4, 5, 6 of preset default; the seed decides the synthetic faces and the training, not the holes"
     )
 
 
