@@ -147,8 +147,8 @@ def test_what_verify_needs_is_said(tmp_path: Path, project: Project) -> None:
     write_report(project.folder / "reports", psnr=1.0)
     shutil.rmtree(project.folder / ".git")
     assert "no git commit here" in verify(project, "reports", tmp_path, expect=1)
-    (project.folder / "pipeline/verify.py").unlink()
-    assert "run `glcic verify` from the project's root" in verify(project, "reports", tmp_path, expect=1)
+    (project.folder / "params.yaml").unlink()
+    assert "params.yaml: no such file; run from the project's root" in verify(project, "reports", tmp_path, expect=1)
 
 
 @pytest.mark.long
