@@ -40,7 +40,7 @@ def test_two_configurations_are_compared(tmp_path: Path) -> None:
     for overlay in ({}, CHANGES):
         project.set(overlay)
         project.repro()
-        project.stage("track")
+        project.run("glcic", "sync")
     experiment, (second, first) = browser.search_runs(project.folder, "glcic")
 
     with (
