@@ -71,17 +71,14 @@ def train(
 ) -> Iterator[Progress]:
     """Train from the last checkpoint, or from the start, to the section's last step.
 
-    The last checkpoint is what a longer training would have at that step: saved before a validation that only
-    the end of this one calls for.
-
     Args:
         workers: processes that prepare batches ahead.
         parent: process id of DVC, if it started the stage; see `StopRequest`.
         score: name of the validation score whose best weights are kept; None keeps none.
 
     Yields:
-        The one progress, which goes on: as it is at the start, and whenever the curve has a new point. In the end the
-        last weights are in the phase's networks.
+        The one progress, which goes on: at the start, and whenever the curve has a new point. The phase's networks have
+        the last weights.
 
     Raises:
         Stopped: a signal, or the death of DVC; the checkpoint holds everything.
@@ -90,28 +87,17 @@ def train(
     fabric = phase.fabric
     progress = _resume(phase, section, scratch)
     remaining = range(progress.step, section.steps)
-    if not remaining and not (progress.curve and progress.curve[-1]["step"] == section.steps):
-        # A skipped phase, whose curve is one point, or one whose last validation the checkpoint does not have.
-        factor = schedule_factor(section.schedule, section.steps - 1, section.steps) if section.steps else 1.0
-        _validate(phase, validation, section, progress, factor, score)
-    if remaining:
-        _announce(phase, batches, section, scratch, remaining)
-    yield progress
     if not remaining:
+        # A skipped phase, whose curve is one point, or one whose last validation the checkpoint does not have.
+        if not (progress.curve and progress.curve[-1]["step"] == section.steps):
+            _validate(phase, validation, section, progress, score)
+        yield progress
         return
+    _announce(phase, batches, section, scratch, remaining)
+    yield progress
     with StopRequest(parent) as stop, _bar(section, scratch, progress, fabric) as bar:
-        for step, batch in zip(
-            remaining, loader(batches, remaining, workers, fabric.device.type == "cuda"), strict=True
-        ):
-            factor = schedule_factor(section.schedule, step, section.steps)
-            for optimiser in phase.optimisers.values():
-                set_learning_rate(optimiser, factor)
-
-            losses = phase.step([phase.images(part) for part in batch.split(section.accumulate)])
-
-            for name, loss in losses.items():
-                progress.sums[name] = progress.sums.get(name, torch.zeros_like(loss)) + loss
-            progress.step = step + 1
+        for batch in loader(batches, remaining, workers, fabric.device.type == "cuda"):
+            losses = _step(phase, batch, section, progress)
             bar.update(section.batch)
             if progress.step % 20 == 0 and not bar.disable:
                 bar.set_postfix({name: f"{loss.item():.4f}" for name, loss in losses.items()})  # a sync point
@@ -122,7 +108,7 @@ def train(
             if saved:
                 _save(phase, progress, scratch)
             if last or due:
-                _validate(phase, validation, section, progress, factor, score)
+                _validate(phase, validation, section, progress, score)
                 yield progress
             stopping = _wanted_anywhere(stop, fabric)
             if not saved and (last or stopping or progress.step % section.checkpoint_every == 0):
@@ -132,6 +118,17 @@ def train(
                     f"{scratch.stage}: stopped after step {progress.step} of {section.steps} ({stop.reason}); "
                     "the checkpoint is saved, run the same command again to go on"
                 )
+
+
+def _step(phase: Phase, batch: Batch, section: Training, progress: Progress) -> dict[str, Tensor]:
+    """Train on one batch, at the learning rates of the step; returns its losses."""
+    for optimiser in phase.optimisers.values():
+        set_learning_rate(optimiser, schedule_factor(section.schedule, progress.step, section.steps))
+    losses = phase.step([phase.images(part) for part in batch.split(section.accumulate)])
+    for name, loss in losses.items():
+        progress.sums[name] = progress.sums.get(name, torch.zeros_like(loss)) + loss
+    progress.step += 1
+    return losses
 
 
 def _bar(section: Training, scratch: Scratch, progress: Progress, fabric: Fabric) -> "tqdm[Any]":
@@ -161,14 +158,10 @@ def _save(phase: Phase, progress: Progress, scratch: Scratch) -> None:
 
 
 def _validate(
-    phase: Phase,
-    validation: Sequence[Batch],
-    section: Training,
-    progress: Progress,
-    factor: float,
-    score: str | None,
+    phase: Phase, validation: Sequence[Batch], section: Training, progress: Progress, score: str | None
 ) -> None:
     """Add a point to the curve, and keep the weights if they are the best so far."""
+    factor = schedule_factor(section.schedule, progress.step - 1, section.steps) if section.steps else 1.0
     since = progress.step - (int(progress.curve[-1]["step"]) if progress.curve else 0)
     point: Point = {"step": progress.step, "images": progress.step * section.batch, "schedule": factor}
     for name, summed in progress.sums.items():
