@@ -60,7 +60,7 @@ def main(params: Params) -> None:
     complete_row(
         paths.ROOT,
         configuration.model_dump(mode="json"),
-        Outputs.of(evaluation={"seconds": seconds, "images_per_second": len(scores) / seconds}),
+        Outputs(evaluation={"seconds": seconds, "images_per_second": len(scores) / seconds}),
     )
 
 

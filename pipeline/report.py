@@ -18,7 +18,7 @@ def main(params: Params) -> None:
         card=paths.CARD,
     )
     # Here, since in the queue of experiments nothing else would run after this last stage.
-    complete_row(paths.ROOT, configuration.model_dump(mode="json"), Outputs.of())
+    complete_row(paths.ROOT, configuration.model_dump(mode="json"), Outputs())
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Every parameter of the pipeline as a typed, validated model: one class per section of params.yaml."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
 from glcic.errors import UserError
@@ -17,6 +17,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0)]
 S = TypeVar("S", bound="Section")
+T = TypeVar("T")
 
 # Sections whose `name` decides which other parameters they have.
 CHOICES = ("completion", "discriminator", "holes", "optimiser", "generator_optimiser", "discriminator_optimiser")
@@ -159,27 +160,23 @@ class Input(Section):
     context: Annotated[int, Field(ge=0)]
 
 
-def _ordered(bounds: list[Any], name: str) -> None:
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"{name} must be [smallest, largest], not {bounds}")
+def _ordered(bounds: list[T]) -> list[T]:
+    if bounds != sorted(bounds):  # type: ignore[type-var]  # they are numbers
+        raise ValueError(f"must be [smallest, largest], not {bounds}")
+    return bounds
 
 
 Two = Field(min_length=2, max_length=2)
+Bounds = Annotated[list[T], Two, AfterValidator(_ordered)]
 
 
 class BoxHoles(Section):
     """Rectangles of random sides at random places."""
 
     name: Literal["box"]
-    sides: Annotated[list[Count], Two]
+    sides: Bounds[Count]
     border: Annotated[int, Field(ge=0)]
-    number: Annotated[list[Count], Two]
-
-    @model_validator(mode="after")
-    def _bounds(self) -> Self:
-        _ordered(self.sides, "sides")
-        _ordered(self.number, "number")
-        return self
+    number: Bounds[Count]
 
 
 class CenterHole(Section):
@@ -193,12 +190,7 @@ class StrokeHoles(Section):
     """Free-form brush strokes that cover a share of the image."""
 
     name: Literal["strokes"]
-    ratio: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Two]
-
-    @model_validator(mode="after")
-    def _bounds(self) -> Self:
-        _ordered(self.ratio, "ratio")
-        return self
+    ratio: Bounds[Annotated[float, Field(gt=0, lt=1)]]
 
 
 class MaskFiles(Section):
@@ -219,16 +211,11 @@ Holes = BoxHoles | CenterHole | StrokeHoles | FileHoles
 
 class Augmentation(Section):
     flip: Share
-    crop: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Two]
+    crop: Bounds[Annotated[float, Field(gt=0, le=1)]]
     brightness: Share
     contrast: Share
     saturation: Share
     hue: Annotated[float, Field(ge=0, le=0.5)]
-
-    @model_validator(mode="after")
-    def _bounds(self) -> Self:
-        _ordered(self.crop, "crop")
-        return self
 
 
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Two]
@@ -359,21 +346,20 @@ MaskSet = Literal[
 Extra = Literal["edgeconnect", "lpips", "fid", "kid"]
 
 
+def _distinct(names: list[T]) -> list[T]:
+    if len(set(names)) < len(names):
+        raise ValueError(f"names one twice: {names}")
+    return names
+
+
 class Evaluate(Section):
-    mask_sets: Annotated[list[MaskSet], Field(min_length=1)]
+    mask_sets: Annotated[list[MaskSet], Field(min_length=1), AfterValidator(_distinct)]
     mask_seed: Seed
     masks: MaskFiles | None
-    extra: list[Extra]
+    extra: Annotated[list[Extra], AfterValidator(_distinct)]
     batch: Count
     figure_rows: Count
     gallery: Annotated[int, Field(ge=0)]
-
-    @model_validator(mode="after")
-    def _no_repeats(self) -> Self:
-        for name, values in (("mask_sets", self.mask_sets), ("extra", self.extra)):
-            if len(set(values)) < len(values):
-                raise ValueError(f"{name} names one twice: {values}")
-        return self
 
     @model_validator(mode="after")
     def _files_are_named(self) -> Self:
@@ -540,13 +526,25 @@ def load(path: Path) -> Params:
         UserError: the file is missing, is no YAML, or a value is unknown, missing or out of range; the
             message names the file and every field at fault.
     """
+    return validate(read_yaml(path, "run from the project's root, where params.yaml lies"), path)
+
+
+def read_yaml(path: Path, missing: str, yaml: YAML | None = None) -> Any:
+    """A YAML 1.2 file as a tree, as DVC reads it: 1e-3 is a number.
+
+    Args:
+        missing: what to do where there is no such file.
+        yaml: another reader than the plain one.
+
+    Raises:
+        UserError: there is none, or it is no YAML.
+    """
     try:
-        tree = YAML(typ="safe").load(path)  # YAML 1.2, as DVC reads it: 1e-3 is a number
+        return (yaml or YAML(typ="safe")).load(path)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run from the project's root, where params.yaml lies") from None
+        raise UserError(f"{path}: no such file; {missing}") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    return validate(tree, path)
 
 
 def validate(tree: Any, path: Path) -> Params:
@@ -555,31 +553,47 @@ def validate(tree: Any, path: Path) -> Params:
     Raises:
         UserError: as `load`.
     """
+    return validate_as(Params, tree, path, "presets/default.yaml has every parameter")
+
+
+def validate_as(model: type[S], tree: Any, path: Path, missing: str) -> S:
+    """The same for another file than params.yaml.
+
+    Args:
+        missing: what to do about a field that is not there.
+    """
     try:
-        return Params.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
-        faults = "; ".join(_describe(fault) for fault in error.errors())
+        faults = "; ".join(_describe(fault, missing) for fault in error.errors())
         raise UserError(f"{path}: {faults}") from None
 
 
-def _describe(fault: Any) -> str:
-    parts = [
-        part for part in fault["loc"] if not str(part).startswith(("literal[", "constrained-"))
-    ]  # kinds of a union
+def _describe(fault: Any, missing: str) -> str:
+    parts = [part for part in fault["loc"] if not str(part).startswith(("literal[", "constrained-"))]  # of a union
     tagged = [i for i, part in enumerate(parts) if part in CHOICES and i + 1 < len(parts)]
     field = ".".join(str(part) for i, part in enumerate(parts) if i - 1 not in tagged)
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         return f"{field}: there is no such parameter; correct its name or remove it"
     if fault["type"] == "missing":
-        return f"{field}: is missing; presets/default.yaml has every parameter"
+        return f"{field}: is missing; {missing}"
     if fault["type"] == "union_tag_invalid":
         return f"{field}.name: there is no {fault['ctx']['tag']!r}; it is one of {fault['ctx']['expected_tags']}"
     if fault["type"] == "union_tag_not_found":
-        return f"{field}.name: is missing; presets/default.yaml has every parameter"
+        return f"{field}.name: is missing; {missing}"
     if fault["type"] == "value_error":
         return f"{field}: {message}" if field else message
     return f"{field or 'the file'}: {message[0].lower()}{message[1:]}, not {fault['input']!r}"
+
+
+def leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value of nested mappings, with its keys."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, (*above, key))
+        else:
+            yield (*above, key), value
 
 
 def handed(params: Params, names: Iterable[str]) -> Params:

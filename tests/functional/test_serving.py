@@ -2,13 +2,12 @@
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from glcic import tracking
+from glcic import paths, tracking
 from glcic.inference.completer import Completer
 from glcic.tracking.model import REGISTERED
 from support.servers import free_port, serving
@@ -36,8 +35,7 @@ def test_served_model_completes_as_the_library_does(tmp_path: Path, monkeypatch:
         sent = {"inputs": {"image": image.tolist(), "mask": mask.tolist()}}
         answer = session.post(f"{address}/invocations", json=sent, timeout=60)
         assert answer.status_code == 200, answer.text
-        assert outputs.weights is not None
-        expected = Completer(outputs.weights)(image, mask)
+        expected = Completer(outputs.folder / paths.COMPLETION)(image, mask)
         assert np.array_equal(np.array(answer.json()["predictions"]), expected)
         refused = session.post(f"{address}/invocations", json={"inputs": {"image": image.tolist()}}, timeout=60)
         assert refused.status_code == 400
@@ -74,9 +72,8 @@ def test_remote_store_by_its_address_alone(
         *store,
     ]
     outputs = finished(folder / "outputs", 1, 24.0)
-    curve = folder / "curve.csv"
-    curve.write_text("step,loss\n1,1.0\n2,0.5\n3,0.25\n")
-    outputs = replace(outputs, curves={"train_joint": curve}, models={"train_joint": folder / "outputs"})
+    outputs.report.curves.mkdir()
+    outputs.report.curve("train_joint").write_text("step,loss\n1,1.0\n2,0.5\n3,0.25\n")
 
     with serving(command, elsewhere, f"{address}/health", tmp_path / "log"):
         row = tracking.open_row(folder, PARAMS, stage="train_joint", step=0)
@@ -85,7 +82,7 @@ def test_remote_store_by_its_address_alone(
     assert capfd.readouterr().err == ""
     row.log_point(2, {"loss": 0.5, "images_per_second": 5.0})
     row.log_point(3, {"loss": 0.25, "images_per_second": 5.0})
-    row.finish(folder / "outputs")
+    row.finish(outputs.models("train_joint"))
     assert tracking.complete_row(folder, PARAMS, outputs) is None
     warnings = capfd.readouterr().err.splitlines()
     assert len(warnings) == 2, warnings  # one of the training, one of the attempt to complete

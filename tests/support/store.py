@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from glcic import tracking
+from glcic import paths, tracking
 from glcic.networks.weights import save_weights
 from support.networks import generator
 from support.project import ABOUT
@@ -37,14 +37,15 @@ SUMMARY: dict[str, Any] = {
 
 def finished(folder: Path, seed: int, psnr: float, data: str = SUMMARY["sha256"]) -> tracking.Outputs:
     """Outputs of a pipeline that ended with this PSNR on the validation split."""
-    folder.mkdir()
+    outputs = tracking.Outputs(folder)
+    files = (outputs.report.metrics, folder / paths.FACES_SUMMARY, folder / paths.COMPLETION)
+    for file in files:
+        file.parent.mkdir(parents=True)
     torch.manual_seed(seed)
-    save_weights(folder / "completion_last.safetensors", generator(0.0625).state_dict(), ABOUT)
-    (folder / "metrics.json").write_text(f'{{"val": {{"center": {{"psnr": {psnr}}}}}}}')
-    (folder / "summary.json").write_text(str(SUMMARY | {"sha256": data}).replace("'", '"'))
-    return tracking.Outputs(
-        metrics=folder / "metrics.json", weights=folder / "completion_last.safetensors", summary=folder / "summary.json"
-    )
+    save_weights(files[2], generator(0.0625).state_dict(), ABOUT)
+    files[0].write_text(f'{{"val": {{"center": {{"psnr": {psnr}}}}}}}')
+    files[1].write_text(str(SUMMARY | {"sha256": data}).replace("'", '"'))
+    return outputs
 
 
 def client_of(root: Path) -> Any:

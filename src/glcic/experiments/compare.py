@@ -1,6 +1,5 @@
 """Train several systems under equal conditions and tabulate them: `glcic compare comparison.yaml`."""
 
-import csv
 import re
 import shlex
 import tempfile
@@ -9,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
-from ruamel.yaml import YAML, YAMLError
+from pydantic import Field
+from ruamel.yaml import YAML
 
 from glcic import paths
 from glcic.errors import UserError
@@ -19,7 +18,7 @@ from glcic.experiments import presets
 from glcic.experiments.repository import check_git, git
 from glcic.experiments.runs import PHASE_OF, Run, alone, run_of, train
 from glcic.files import atomic
-from glcic.params import Section, load
+from glcic.params import Section, load, read_yaml, validate_as
 from glcic.training.stop import StopRequest
 
 # Equal conditions: the same images, and the same holes of the test split.
@@ -106,30 +105,13 @@ def read_comparison(path: Path) -> Comparison:
     Raises:
         UserError: it is missing, no YAML, or has unknown, missing or misspelt fields.
     """
-    try:
-        tree = YAML(typ="safe").load(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; name a comparison file, or write one (see README.md)") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    try:
-        comparison = Comparison.model_validate(tree)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, f['loc'])) or 'the file'}: {_fault(f)}" for f in error.errors())
-        raise UserError(f"{path}: {faults}") from None
+    tree = read_yaml(path, "name a comparison file, or write one (see README.md)")
+    comparison = validate_as(Comparison, tree, path, "add it")
     for title, table in comparison.tables.items():
         for name in table.runs:
             if not _NAME.fullmatch(name):
                 raise UserError(f"{path}: {title}.runs.{name}: a name is made of letters, digits, _ and -; rename it")
     return comparison
-
-
-def _fault(fault: Any) -> str:
-    known = {
-        "extra_forbidden": "there is no such field; correct its name or remove it",
-        "missing": "is missing; add it",
-    }
-    return known.get(fault["type"]) or f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
 
 
 def runs_of(comparison: Comparison, path: Path, folder: Path, params: Path) -> dict[str, dict[str, Run]]:
@@ -253,17 +235,18 @@ def _output(path: Path, name: str, commit: str) -> bytes:
 
 def write_csv(path: Path, trained: Iterable[TrainedRun]) -> None:
     """One row per run, mask set and phase, with the columns CSV_COLUMNS; what is unknown is an empty cell."""
+    import pandas as pd
+
+    rows = []
+    for one in trained:
+        for mask_set, by_method in one.methods.items():
+            for network in reversed(one.networks):
+                speed = one.speeds.get(PHASE_OF[network])
+                own = (one.run.name, mask_set, PHASE_OF[network], one.parameters, speed and round(speed, 1))
+                rows.append([*own, *(by_method[network][metric] for metric in MAIN_METRICS)])
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        for one in trained:
-            for mask_set, by_method in one.methods.items():
-                for network in reversed(one.networks):
-                    phase, scores = PHASE_OF[network], by_method[network]
-                    speed = _text(one.speeds.get(phase), 1, unknown="")
-                    own = (one.run.name, mask_set, phase, one.parameters, speed)
-                    writer.writerow([*own, *(scores[metric] for metric in MAIN_METRICS)])
+    with atomic(path) as temporary:
+        pd.DataFrame(rows, columns=pd.Index(CSV_COLUMNS)).to_csv(temporary, index=False, lineterminator="\n")
 
 
 def report(
@@ -315,6 +298,7 @@ def _steps(run: Run) -> list[str]:
 
 def _ranked(trained: Sequence[TrainedRun], mask_set: str) -> list[list[str]]:
     """A row for each phase of each run, best PSNR of a run's last phase first; undefined ones last."""
+    from glcic.report.words import number
 
     def rank(one: TrainedRun) -> tuple[float, str]:
         psnr = one.methods[mask_set][one.networks[0]]["psnr"]
@@ -325,7 +309,7 @@ def _ranked(trained: Sequence[TrainedRun], mask_set: str) -> list[list[str]]:
             f"**{one.run.name}**" if network == one.networks[0] else one.run.name,
             PHASE_OF[network],
             f"{one.parameters:,}",
-            _text(one.speeds.get(PHASE_OF[network]), 1),
+            number(one.speeds.get(PHASE_OF[network]), 1),
             *_scores(one.methods[mask_set][network]),
         ]
         for one in sorted(trained, key=rank)
@@ -345,8 +329,6 @@ def _baselines(one: TrainedRun) -> list[list[str]]:
 
 
 def _scores(scores: Mapping[str, float | None]) -> list[str]:
-    return [_text(scores[metric], ALL[metric].digits) for metric in MAIN_METRICS]
+    from glcic.report.words import number
 
-
-def _text(value: float | None, digits: int, unknown: str = "–") -> str:
-    return unknown if value is None else f"{value:.{digits}f}"
+    return [number(scores[metric], ALL[metric].digits) for metric in MAIN_METRICS]

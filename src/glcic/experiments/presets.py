@@ -1,16 +1,16 @@
 """Presets: overlays on the default parameters, applied to params.yaml with its comments kept."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from glcic.errors import UserError
 from glcic.files import atomic
-from glcic.params import Params, validate
+from glcic.params import Params, leaves, read_yaml, validate
 
 KEPT = ("runtime", "tracking")  # they belong to the machine, not to the method
 Change = tuple[str, Any, Any]  # dotted name, value before, value after
@@ -85,7 +85,7 @@ def write_params(tree: CommentedMap, params: Path) -> list[Change]:
     validate(plain, params)
     with atomic(params) as temporary:
         temporary.write_text(text.getvalue())
-    old, new = dict(_leaves(before)), dict(_leaves(plain))
+    old, new = ({".".join(keys): value for keys, value in leaves(tree)} for tree in (before, plain))
     names = dict.fromkeys([*new, *old])
     return [(n, old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)]
 
@@ -104,10 +104,7 @@ def read_tree(yaml: YAML, path: Path) -> Any:
     Raises:
         UserError: it is no YAML, or empty.
     """
-    try:
-        tree = yaml.load(path)
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    tree = read_yaml(path, "restore it", yaml)
     if not isinstance(tree, dict):
         raise UserError(f"{path}: no parameters in it; restore it, or delete it if it is params.yaml")
     return tree
@@ -142,14 +139,6 @@ def _flow(values: list[Any]) -> CommentedSeq:
     sequence = CommentedSeq(values)
     sequence.fa.set_flow_style()  # [24, 32] on one line
     return sequence
-
-
-def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def costs(params: Params) -> tuple[str, str]:

@@ -24,7 +24,7 @@ def sync() -> None:
     done = set()  # fingerprints: an experiment with the parameters of the workspace shares its row
     if paths.REPORT.metrics.exists() and _is_up_to_date():
         configuration = load(paths.PARAMS).model_dump(mode="json")
-        if (line := tracking.complete_row(paths.ROOT, configuration, tracking.Outputs.of())) is None:
+        if (line := tracking.complete_row(paths.ROOT, configuration, tracking.Outputs())) is None:
             return  # a server that is down, which has been said
         print(line)
         done.add(tracking.fingerprint(configuration))
@@ -50,7 +50,7 @@ def _complete_experiment(name: str, commit: str, folder: Path, done: Collection[
     except UserError as error:
         print(f"experiment {name}: parameters of another version of the code ({error}); passed over", file=sys.stderr)
         return True
-    files = tracking.Outputs.of(folder)
+    files = tracking.Outputs(folder)
     if not files.finished or not params["tracking"]["enabled"] or tracking.fingerprint(params) in done:
         return True
     complete = tracking.is_complete(paths.ROOT, params, files)

@@ -23,8 +23,9 @@ from glcic import paths
 from glcic.errors import UserError
 from glcic.evaluation.tables import read_methods
 from glcic.experiments.repository import dvc, git, head_commit, uncommitted
-from glcic.params import Params, load
+from glcic.params import Params, leaves, load
 from glcic.paths import REPORT, ReportFolder
+from glcic.report.words import markdown
 from glcic.training.stop import Stopped, StopRequest
 
 METRICS_FILE, METHODS_FILE, MANIFEST_FILE = (path.name for path in (REPORT.metrics, REPORT.methods, REPORT.manifest))
@@ -136,31 +137,21 @@ def compare(
     reported: Mapping[Name, float | None], rebuilt: Mapping[Name, float | None], tolerances: Mapping[Name, float]
 ) -> list[Compared]:
     """Every number of either, in the report's order. Without a tolerance only equal numbers are confirmed."""
-    return [
-        Compared(
-            name,
-            reported.get(name),
-            rebuilt.get(name),
-            tolerances.get(name),
-            _verdict(name, reported, rebuilt, tolerances.get(name)),
-        )
-        for name in dict.fromkeys([*reported, *rebuilt])
-    ]
-
-
-def _verdict(
-    name: Name, reported: Mapping[Name, float | None], rebuilt: Mapping[Name, float | None], tolerance: float | None
-) -> Verdict:
-    if name not in reported:
-        return Verdict.NOT_REPORTED
-    if name not in rebuilt:
-        return Verdict.NOT_REBUILT
-    before, after = reported[name], rebuilt[name]
-    if before == after:
-        return Verdict.IDENTICAL
-    if before is None or after is None or tolerance is None:
-        return Verdict.DIFFERENT
-    return Verdict.WITHIN if abs(_difference(before, after)) <= tolerance else Verdict.DIFFERENT
+    compared = []
+    for name in dict.fromkeys([*reported, *rebuilt]):
+        before, after, tolerance = (numbers.get(name) for numbers in (reported, rebuilt, tolerances))
+        if name not in reported:
+            verdict = Verdict.NOT_REPORTED
+        elif name not in rebuilt:
+            verdict = Verdict.NOT_REBUILT
+        elif before == after:
+            verdict = Verdict.IDENTICAL
+        elif before is None or after is None or tolerance is None:
+            verdict = Verdict.DIFFERENT
+        else:
+            verdict = Verdict.WITHIN if abs(_difference(before, after)) <= tolerance else Verdict.DIFFERENT
+        compared.append(Compared(name, before, after, tolerance, verdict))
+    return compared
 
 
 def _difference(before: float, after: float) -> float:
@@ -173,30 +164,20 @@ def confirmed(compared: Iterable[Compared]) -> bool:
 
 
 def table(compared: Sequence[Compared]) -> str:
-    """The comparison as aligned text, a number in a line."""
+    """The comparison in Markdown, a number in a line."""
     header = ("number", "reported", "rebuilt", "difference", "tolerance", "verdict")
-    lines = [
-        header,
-        *(
-            (
-                f"{number.name[0]} {'.'.join(number.name[1:])}",
-                "–" if number.verdict is Verdict.NOT_REPORTED else _shown(number.reported, ".6f"),
-                "–" if number.verdict is Verdict.NOT_REBUILT else _shown(number.rebuilt, ".6f"),
-                "–" if number.difference is None else _shown(number.difference, "+.6g" if number.difference else ".0f"),
-                "–" if number.tolerance is None else _shown(number.tolerance, ".6g"),
-                number.verdict.value,
-            )
-            for number in compared
-        ),
+    rows = [
+        [
+            f"{number.name[0]} {'.'.join(number.name[1:])}",
+            "–" if number.verdict is Verdict.NOT_REPORTED else _shown(number.reported, ".6f"),
+            "–" if number.verdict is Verdict.NOT_REBUILT else _shown(number.rebuilt, ".6f"),
+            "–" if number.difference is None else _shown(number.difference, "+.6g" if number.difference else ".0f"),
+            "–" if number.tolerance is None else _shown(number.tolerance, ".6g"),
+            number.verdict.value,
+        ]
+        for number in compared
     ]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if 0 < column < len(header) - 1 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    return markdown(header, rows)
 
 
 def _shown(value: float | None, form: str) -> str:
@@ -273,19 +254,14 @@ def _tree(text: str, place: str) -> dict[str, Any]:
     return tree
 
 
-def _leaves(tree: Mapping[str, Any], place: str, above: Name = ()) -> Iterator[tuple[Name, float | None]]:
-    for key, value in tree.items():
-        name = (*above, key)
-        if isinstance(value, dict):
-            yield from _leaves(value, place, name)
-        elif value is None:
-            yield name, None
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+def _leaves(tree: Mapping[str, Any], place: str) -> Iterator[tuple[Name, float | None]]:
+    for name, value in leaves(tree):
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not number and value is not None:
             raise UserError(
                 f"{place}: {'.'.join(name)}: must be a finite number or undefined, not {value!r}; correct it"
             )
-        else:
-            yield name, float(value)
+        yield name, float(value) if number else None
 
 
 def verify(report: Path) -> bool:

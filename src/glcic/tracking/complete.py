@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from glcic import paths
+from glcic.params import leaves
 from glcic.paths import ReportFolder
 from glcic.report.contents import read_curve
 from glcic.tracking.alarmed import JOINT, alarms_of, tag_alarms
@@ -19,7 +20,7 @@ from glcic.tracking.cached import copy_stage
 from glcic.tracking.data import digest_of, log_data
 from glcic.tracking.model import log_model
 from glcic.tracking.names import COMPLETE, FINISHED, MODELS, OUT, digest_of_models
-from glcic.tracking.parameters import as_yaml, fingerprint, leaves, public
+from glcic.tracking.parameters import as_yaml, fingerprint, public
 from glcic.tracking.points import log_points, points, recorded_points
 from glcic.tracking.store import attach, connect, exists, locked, rows, set_tags, warn
 
@@ -33,63 +34,51 @@ class Outputs:
     """The files of a finished pipeline that make its row complete. Those that do not exist are passed over.
 
     Attributes:
-        curves: per training stage its CSV file with a `step` column; empty cells are no points.
-        metrics: JSON file of nested mappings; a metric's name is its keys joined with "/".
-        tables: files kept as artifacts under `tables/`.
-        figures: image files, kept as artifacts under `figures/`.
-        pages: files that people read first, kept as artifacts beside the folders.
-        models: per training stage the folder of its weights.
-        weights: of the final completion network.
-        summary: data/faces/summary.json.
-        lock: dvc.lock.
+        folder: the project's, or that of a copy of it.
         evaluation: seconds that it took and images per second, if it has just run.
     """
 
-    curves: Mapping[str, Path] = field(default_factory=dict)
-    metrics: Path | None = None
-    tables: Sequence[Path] = ()
-    figures: Sequence[Path] = ()
-    pages: Sequence[Path] = ()
-    models: Mapping[str, Path] = field(default_factory=dict)
-    weights: Path | None = None
-    summary: Path | None = None
-    lock: Path | None = None
+    folder: Path = Path()
     evaluation: Mapping[str, float] = field(default_factory=dict)
 
-    @staticmethod
-    def of(folder: Path = Path(), evaluation: Mapping[str, float] | None = None) -> "Outputs":
-        """Those of the pipeline, in the project's folder or a copy of it.
+    @property
+    def report(self) -> ReportFolder:
+        return ReportFolder(self.folder / paths.REPORT.folder)
 
-        Args:
-            evaluation: what it took, if it has just run.
-        """
-        report = ReportFolder(folder / paths.REPORT.folder)
+    @property
+    def lock(self) -> Path:
+        return self.folder / paths.LOCK
+
+    @property
+    def tables(self) -> list[Path]:
+        report = self.report
         # What `report` makes of an evaluation that has just run is not there yet, but may be left over from another.
-        reported = [] if evaluation else [report.intervals, report.differences, report.slices]
-        return Outputs(
-            curves={stage: report.curve(stage) for stage in paths.TRAINING_STAGES},
-            metrics=report.metrics,
-            tables=[report.methods, report.manifest, *reported],
-            figures=[*(report.sample(stage) for stage in paths.TRAINING_STAGES), report.figure],
-            pages=[] if evaluation else [report.page],
-            models={stage: folder / paths.MODELS / stage for stage in paths.TRAINING_STAGES},
-            weights=folder / paths.COMPLETION,
-            summary=folder / paths.FACES_SUMMARY,
-            lock=folder / paths.LOCK,
-            evaluation=evaluation or {},
-        )
+        reported = [] if self.evaluation else [report.intervals, report.differences, report.slices]
+        return [report.methods, report.manifest, *reported]
+
+    @property
+    def figures(self) -> list[Path]:
+        return [*(self.report.sample(stage) for stage in paths.TRAINING_STAGES), self.report.figure]
+
+    @property
+    def pages(self) -> list[Path]:
+        """What people read first."""
+        return [] if self.evaluation else [self.report.page]
+
+    def models(self, stage: str) -> Path:
+        return self.folder / paths.MODELS / stage
 
     @property
     def finished(self) -> bool:
         """Whether the pipeline came to its end."""
-        return self.metrics is not None and self.metrics.is_file()
+        return self.report.metrics.is_file()
 
     @property
     def digest(self) -> str:
         """SHA-256 over what the row is told, but for weights and data, which dvc.lock stands for."""
         digest = hashlib.sha256()
-        single = [path for path in (self.metrics, self.lock) if path is not None]
-        for path in sorted({*self.curves.values(), *self.tables, *self.figures, *self.pages, *single}):
+        curves = [self.report.curve(stage) for stage in paths.TRAINING_STAGES]
+        for path in sorted({*curves, *self.tables, *self.figures, *self.pages, self.report.metrics, self.lock}):
             if path.is_file():
                 digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
@@ -123,19 +112,18 @@ def complete_row(root: Path, params: Mapping[str, Any], outputs: Outputs, title:
 
 def _complete(root: Path, params: Mapping[str, Any], outputs: Outputs, title: str | None) -> "Run":
     client, run = attach(root, params, lambda rows: _row_of(outputs, rows), title)
-    for stage, path in outputs.curves.items():
-        if path.is_file():
-            _complete_stage(client, run, stage, path, outputs.models.get(stage))
-    if (joint := outputs.curves.get(JOINT)) is not None:
-        tag_alarms(client, run, alarms_of(params, JOINT, read_curve(joint)))
+    for stage in paths.TRAINING_STAGES:
+        if outputs.report.curve(stage).is_file():
+            _complete_stage(client, run, stage, outputs.report.curve(stage), outputs.models(stage))
+    tag_alarms(client, run, alarms_of(params, JOINT, read_curve(outputs.report.curve(JOINT))))
     metrics = _complete_metrics(client, run, outputs)
-    summary = _json(outputs.summary)
+    summary = _json(outputs.folder / paths.FACES_SUMMARY)
     if summary:
         log_data(client, run, params, summary)
     _complete_files(client, run, params, outputs)
-    if outputs.weights is not None and outputs.weights.is_file():
+    if (weights := outputs.folder / paths.COMPLETION).is_file():
         about = {"preset": str(params["preset"]), **({"data": digest_of(summary)} if summary else {})}
-        log_model(root, client, run, outputs.weights, metrics, about)
+        log_model(root, client, run, weights, metrics, about)
     set_tags(client, run, {**_hashes(outputs.lock), COMPLETE: outputs.digest})
     if run.info.status != "FINISHED":
         client.set_terminated(run.info.run_id, "FINISHED")
@@ -144,7 +132,8 @@ def _complete(root: Path, params: Mapping[str, Any], outputs: Outputs, title: st
 
 def _row_of(outputs: Outputs, rows: "Sequence[Run]") -> "Run | None":
     """The newest row whose stages did not end in other weights; code may have changed since those of others."""
-    ended = {MODELS + stage: digest_of_models(path) for stage, path in outputs.models.items() if path.is_dir()}
+    folders = {stage: outputs.models(stage) for stage in paths.TRAINING_STAGES}
+    ended = {MODELS + stage: digest_of_models(path) for stage, path in folders.items() if path.is_dir()}
     fitting = [run for run in rows if all(run.data.tags.get(key, digest) == digest for key, digest in ended.items())]
     return fitting[0] if fitting else None
 
@@ -169,8 +158,8 @@ def is_complete(root: Path, params: Mapping[str, Any], outputs: Outputs) -> bool
         return None
 
 
-def _complete_stage(client: "MlflowClient", run: "Run", stage: str, curve: Path, models: Path | None) -> None:
-    if models is not None and models.is_dir():
+def _complete_stage(client: "MlflowClient", run: "Run", stage: str, curve: Path, models: Path) -> None:
+    if models.is_dir():
         digest = digest_of_models(models)
         if MODELS + stage not in run.data.tags:  # it was not trained in this row
             copy_stage(client, run, stage, digest)
@@ -191,7 +180,9 @@ def _complete_metrics(client: "MlflowClient", run: "Run", outputs: Outputs) -> d
 
 
 def _scores(outputs: Outputs) -> dict[str, float]:
-    return {key: v for key, v in leaves(_json(outputs.metrics), "/") if type(v) in (int, float)}  # no bool
+    return {
+        "/".join(keys): v for keys, v in leaves(_json(outputs.report.metrics)) if type(v) in (int, float)
+    }  # no bool
 
 
 def _complete_files(client: "MlflowClient", run: "Run", params: Mapping[str, Any], outputs: Outputs) -> None:
@@ -220,18 +211,18 @@ def _upload(client: "MlflowClient", run: "Run", paths: Iterable[Path], place: st
             client.log_artifact(run.info.run_id, str(path), place)
 
 
-def _hashes(lock: Path | None) -> dict[str, str]:
+def _hashes(lock: Path) -> dict[str, str]:
     """The outputs in dvc.lock with their hashes: whoever has a file finds the row that it belongs to."""
     stages = _lock(lock).get("stages", {}).values()
     outs = [out for stage in stages for out in stage.get("outs", [])]
     return {OUT + out["path"]: out["md5"] for out in outs if "md5" in out}
 
 
-def _lock(path: Path | None) -> dict[str, Any]:
+def _lock(path: Path) -> dict[str, Any]:
     from ruamel.yaml import YAML
 
-    return YAML(typ="safe").load(path) if path is not None and path.is_file() else {}
+    return YAML(typ="safe").load(path) if path.is_file() else {}
 
 
-def _json(path: Path | None) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else {}
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

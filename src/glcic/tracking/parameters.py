@@ -3,9 +3,11 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
+
+from glcic.params import leaves
 
 _UNPRINTED = ("runtime", "tracking")  # the sections that never change a result
 _PRIVATE = ("celeba", "images")  # in runtime: where this user keeps pictures
@@ -23,13 +25,13 @@ def fingerprint(params: Mapping[str, Any]) -> str:
 
 def flat(params: Mapping[str, Any]) -> dict[str, str]:
     """What decides a result, as MLflow's parameters: `train_joint.adversarial.weight` → "0.0004"."""
-    return {key: _as_text(value) for key, value in leaves(_method(public(params)), ".")}
+    return {".".join(keys): _as_text(value) for keys, value in leaves(_method(public(params)))}
 
 
 def runtime_tags(params: Mapping[str, Any]) -> dict[str, str]:
     """`runtime` as tags, since it may change between two stages of a row and MLflow's parameters may not."""
     runtime = {"runtime": public(params).get("runtime", {})}
-    return {key: _as_text(value) for key, value in leaves(runtime, ".") if value is not None}
+    return {".".join(keys): _as_text(value) for keys, value in leaves(runtime) if value is not None}
 
 
 def public(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,15 +49,6 @@ def as_yaml(tree: Mapping[str, Any]) -> str:
     text = io.StringIO()
     YAML().dump(tree, text)
     return text.getvalue()
-
-
-def leaves(tree: Mapping[str, Any], separator: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of nested mappings, with its keys joined."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, separator, f"{prefix}{key}{separator}")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _method(params: Mapping[str, Any]) -> dict[str, Any]:

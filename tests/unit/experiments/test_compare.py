@@ -24,7 +24,7 @@ def write(path: Path, comparison: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"sistems": {}}, "sistems: there is no such field"),
+        ({"sistems": {}}, "sistems: there is no such parameter"),
         ({"systems": {"runs": {}}}, "systems.runs"),
         ({"systems": {"runs": {"a": {"preset": "nope"}}}}, "preset nope"),
         ({"systems": {"runs": {"a b": {"preset": "default"}}}}, "rename"),

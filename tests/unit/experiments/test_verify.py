@@ -46,9 +46,10 @@ def test_each_number_has_its_verdict(
     assert {number.name for number in compared if number.verdict is not Verdict.IDENTICAL} <= {PSNR}
     assert next(number for number in compared if number.name == PSNR).verdict is verdict
     assert confirmed(compared) == (verdict is not Verdict.DIFFERENT)
-    line = next(line for line in table(compared).splitlines() if line.startswith("metrics.json test.center.psnr "))
-    assert line.split()[2:4] == ["26.400000", "null" if rebuilt is None else f"{rebuilt:.6f}"]
-    assert line.endswith(verdict.value)
+    line = next(line for line in table(compared).splitlines() if "metrics.json test.center.psnr " in line)
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[1:3] == ["26.400000", "null" if rebuilt is None else f"{rebuilt:.6f}"]
+    assert cells[-1] == verdict.value
     assert f"1 {verdict}" in summary(tmp_path, compared) or verdict is Verdict.IDENTICAL
 
 
@@ -68,7 +69,7 @@ def test_what_one_side_lacks_is_said(tmp_path: Path) -> None:
     assert compared[-1].verdict is Verdict.NOT_REBUILT  # a claim that nothing bears out
     assert not confirmed(compared)
     last = " ".join(table(compared).splitlines()[-1].split())
-    assert last == "methods.csv center.telea.ssim 0.700000 – – – not in the rebuild"
+    assert last == "| methods.csv center.telea.ssim | 0.700000 | – | – | – | not in the rebuild |"
     (tmp_path / "report/methods.csv").unlink()
     assert {name[0] for name in read_numbers(tmp_path / "report")} == {"metrics.json"}
 

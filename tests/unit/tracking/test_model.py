@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glcic import tracking
+from glcic import paths, tracking
 from glcic.errors import UserError
 from glcic.inference.completer import Completer
 from glcic.tracking.model import REGISTERED
@@ -55,8 +55,8 @@ def test_versions_are_registered_once_and_the_best_is_champion(
     candidates = tracking.choose_champion(root, PARAMS, SUMMARY)
     assert [(candidate.version, candidate.psnr) for candidate in candidates] == [("2", 25.0), ("1", 24.0)]
     assert client.get_model_version_by_alias(REGISTERED, "champion").version == 2
-    assert first.metrics is not None
-    first.metrics.write_text(first.metrics.read_text().replace("24.0", "25.5"))  # the evaluation was repeated
+    metrics = first.report.metrics
+    metrics.write_text(metrics.read_text().replace("24.0", "25.5"))  # the evaluation was repeated
     tracking.complete_row(root, params(1), first)
     assert tracking.choose_champion(root, PARAMS, SUMMARY)[0].version == "1"
 
@@ -70,6 +70,5 @@ def test_versions_are_registered_once_and_the_best_is_champion(
         image = rng.integers(0, 256, (n, 3, height, width), dtype=np.uint8)
         mask = np.zeros((n, 1, height, width), dtype=np.uint8)
         mask[:, :, 3:9, 4:12] = 1
-        assert first.weights is not None
-        expected = Completer(first.weights)(image, mask)
+        expected = Completer(first.folder / paths.COMPLETION)(image, mask)
         assert np.array_equal(model.predict({"image": image, "mask": mask}), expected)

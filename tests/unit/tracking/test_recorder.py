@@ -112,9 +112,10 @@ def test_alarm_is_told_once_and_tagged_while_training_and_from_the_file(
     assert list(live) == ["alarm.discriminator_won"]
     assert live["alarm.discriminator_won"].startswith("since step 2: ")
 
-    file = tmp_path / "curve.csv"
-    (tmp_path / "metrics.json").write_text("{}")
-    outputs = tracking.Outputs(curves={"train_joint": file}, metrics=tmp_path / "metrics.json")
+    outputs = tracking.Outputs(tmp_path / "finished")
+    file = outputs.report.curve("train_joint")
+    file.parent.mkdir(parents=True)
+    outputs.report.metrics.write_text("{}")
     write_curve(file, curve)
     for _ in range(2):
         tracking.complete_row(root, tree, outputs)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glcic import tracking
+from glcic import paths, tracking
 from glcic.tracking.names import digest_of_models
 from glcic.training.curves import write_curve
 from support.curves import HEALTHY, WON, joint_curve
@@ -52,8 +52,8 @@ def params(request: pytest.FixtureRequest) -> dict[str, Any]:
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     """A folder of weights; the tests' random one of its kind."""
-    folder = tmp_path / "models"
-    folder.mkdir()
+    folder = tmp_path / "finished" / paths.MODELS / "pretrain_generator"
+    folder.mkdir(parents=True)
     (folder / "completion_last.safetensors").write_bytes(str(tmp_path).encode())
     return folder
 
@@ -61,25 +61,20 @@ def models(tmp_path: Path) -> Path:
 @pytest.fixture
 def outputs(tmp_path: Path, models: Path) -> tracking.Outputs:
     """What a finished pipeline leaves, but for the weights of its completion network, which take seconds to log."""
-    curve, metrics, table = tmp_path / "curve.csv", tmp_path / "metrics.json", tmp_path / "methods.csv"
-    figure, lock, summary = tmp_path / "faces.png", tmp_path / "dvc.lock", tmp_path / "summary.json"
-    curve.write_text("step,loss,val_psnr\n0,1.0,\n1,0.5,\n2,0.25,20.0\n")
+    found = tracking.Outputs(tmp_path / "finished", {"seconds": 2.0})
     scores = {"val": {"center": {"psnr": 24.5}}, "test": {"center": {"psnr": 25.5, "ssim": None}}, "masks": "a hash"}
-    metrics.write_text(json.dumps(scores))
-    table.write_text("mask_set,method,psnr\ncenter,completion,25.5\n")
-    figure.write_bytes(b"not really an image")
-    lock.write_text("stages: {crop: {outs: [{path: data/faces, md5: 0f.dir}]}}")
-    summary.write_text(json.dumps(SUMMARY))
-    return tracking.Outputs(
-        curves={"pretrain_generator": curve, "train_joint": tmp_path / "missing.csv"},
-        metrics=metrics,
-        tables=[table],
-        figures=[figure],
-        models={"pretrain_generator": models, "train_joint": tmp_path / "missing"},
-        summary=summary,
-        lock=lock,
-        evaluation={"seconds": 2.0},
-    )
+    texts = {
+        found.report.curve("pretrain_generator"): "step,loss,val_psnr\n0,1.0,\n1,0.5,\n2,0.25,20.0\n",
+        found.report.metrics: json.dumps(scores),
+        found.report.methods: "mask_set,method,psnr\ncenter,completion,25.5\n",
+        found.report.figure: "not really an image",
+        found.lock: "stages: {crop: {outs: [{path: data/faces, md5: 0f.dir}]}}",
+        found.folder / paths.FACES_SUMMARY: json.dumps(SUMMARY),
+    }
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return found
 
 
 def open_row(root: Path, params: Mapping[str, Any], **changes: Any) -> tracking.Row:
@@ -167,7 +162,7 @@ def test_trained_row_is_complete(
         "params.yaml",
         "dvc.lock",
         "environment/pretrain_generator.json",
-        "figures/faces.png",
+        "figures/completions.png",
         "tables/methods.csv",
     }
 
@@ -190,15 +185,14 @@ def test_row_from_cached_outputs_is_completed_once(
     assert state() == before
 
     assert tracking.is_complete(root, params, outputs)
-    assert outputs.metrics is not None
-    outputs.figures[0].write_bytes(b"another image")
+    outputs.report.figure.write_bytes(b"another image")
     assert not tracking.is_complete(root, params, outputs)
-    outputs.metrics.write_text('{"test": {"center": {"psnr": 26.0}}}')
+    outputs.report.metrics.write_text('{"test": {"center": {"psnr": 26.0}}}')
     assert tracking.is_complete(root, params, outputs), "an experiment of earlier code must not take the row back"
     tracking.complete_row(root, params, outputs)
     (run,) = rows(root, params)
     assert run.data.metrics["test/center/psnr"] == 26.0
-    figure = client_of(root).download_artifacts(run.info.run_id, "figures/faces.png")
+    figure = client_of(root).download_artifacts(run.info.run_id, "figures/completions.png")
     assert Path(figure).read_bytes() == b"another image"
 
 
@@ -346,7 +340,7 @@ OFF = """
 import sys
 sys.modules["mlflow"] = None
 from pathlib import Path
-from glcic import tracking
+from glcic import paths, tracking
 from glcic.tracking.names import digest_of_models
 params = {"tracking": {"enabled": False, "experiment": "glcic"}, "adversarial": {"loss": "bce", "real_label": 1.0}}
 assert tracking.open_row(Path(sys.argv[1]), params, stage="train_joint", step=0) is None
@@ -365,7 +359,7 @@ def test_off_needs_no_mlflow(tmp_path: Path) -> None:
 OPEN = """
 import json, sys
 from pathlib import Path
-from glcic import tracking
+from glcic import paths, tracking
 from glcic.tracking.names import digest_of_models
 row = tracking.open_row(Path(sys.argv[1]), json.loads(sys.argv[2]), stage="train_joint", step=0)
 row.log_point(0, {"loss": 1.0})
@@ -383,8 +377,8 @@ def test_two_processes_open_a_fresh_store(tmp_path: Path) -> None:
 
 def test_alarm_of_a_stage_from_the_cache(root: Path, params: dict[str, Any], outputs: tracking.Outputs) -> None:
     """The columns that only newer curves have are empty cells, or not there."""
-    write_curve(outputs.curves["train_joint"], joint_curve(HEALTHY | {"val_variety": 0.9}, *[WON] * 3))
-    write_curve(outputs.curves["pretrain_generator"], joint_curve(*[WON] * 3))
+    write_curve(outputs.report.curve("train_joint"), joint_curve(HEALTHY | {"val_variety": 0.9}, *[WON] * 3))
+    write_curve(outputs.report.curve("pretrain_generator"), joint_curve(*[WON] * 3))
     tracking.complete_row(root, params, outputs)
     (run,) = rows(root, params)
     assert [key for key in run.data.tags if key.startswith("alarm.")] == ["alarm.discriminator_won"]
