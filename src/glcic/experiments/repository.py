@@ -122,10 +122,9 @@ def check_git(*changeable: Path) -> None:
 
 def experiments() -> dict[str, str]:
     """Every finished DVC experiment, ref → commit; none outside a git repository. Its name is what the ref ends in."""
-    command = ["git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps"]
     try:
-        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+        listed = git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps")
+    except (OSError, UserError):
         return {}
     refs = dict(line.split() for line in listed.splitlines())
     # refs/exps/12/34…/name, where 1234… is the commit it started from; DVC keeps other things beside them.
@@ -134,14 +133,9 @@ def experiments() -> dict[str, str]:
 
 def take_files(commit: str, paths: Sequence[Path], folder: Path) -> None:
     """Write files and folders as git has them in a commit into `folder`; what it has not is passed over."""
-    names = [path.as_posix() for path in paths]
-    listed = subprocess.run(
-        ["git", "ls-tree", "--name-only", commit, *names], capture_output=True, text=True, check=True
-    )
-    archive = subprocess.run(
-        ["git", "archive", commit, *listed.stdout.splitlines()], capture_output=True, check=True
-    ).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+    listed = git("ls-tree", "--name-only", commit, *(path.as_posix() for path in paths)).splitlines()
+    archive = subprocess.run(["git", "archive", commit, *listed], capture_output=True, check=True)
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(folder, filter="data")
 
 

@@ -41,7 +41,7 @@ def _all_methods(scored: Scored) -> str:
     header = ["mask set", "method", *(ALL[scored.metrics[i]].title for i in shown)]
     return markdown(
         header,
-        [[mask_set, *_texts(row, shown)] for mask_set in scored.methods for row in scores(scored, mask_set)],
+        [[mask_set, *texts(row, shown)] for mask_set in scored.methods for row in scores(scored, mask_set)],
     )
 
 
@@ -59,7 +59,7 @@ def _about_intervals(scored: Scored, params: Params) -> str:
 
 
 def _published(scored: Scored, params: Params) -> list[str]:
-    rows = [_texts(row, range(len(MMAGIC_COLUMNS))) for row in beside_published(scored, params.preset)]
+    rows = [texts(row, range(len(MMAGIC_COLUMNS))) for row in beside_published(scored, params.preset)]
     differs = what_differs(params, scored.images, scored.people)
     return [
         f"MMagic's protocol (mask set {MASK_SET}), in MMagic's units:",
@@ -69,7 +69,7 @@ def _published(scored: Scored, params: Params) -> list[str]:
     ]
 
 
-def _texts(row: TableRow, shown: Sequence[int]) -> list[str]:
+def texts(row: TableRow, shown: Sequence[int]) -> list[str]:
     """A row's name, bold if it is ours, and those of its cells."""
     cells = (row.cells[i] for i in shown)
     texts = [" ".join(part for part in (cell.value, cell.interval) if part) for cell in cells]

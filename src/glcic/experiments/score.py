@@ -20,6 +20,7 @@ from glcic.evaluation.definitions import ALL, METHODS
 from glcic.evaluation.mask_sets import MaskSet, in_white, stored
 from glcic.evaluation.scorer import Evaluation, Methods
 from glcic.evaluation.tables import Scores, means_of, read_methods, write_methods
+from glcic.experiments.results import texts
 from glcic.masks.geometry import Pixels
 from glcic.params import load
 from glcic.report.bootstrap import Bootstrap, differences, in_words, intervals
@@ -198,10 +199,7 @@ def _with_all_metrics(methods: Mapping[str, Scores]) -> dict[str, Scores]:
 def _print(mask_set: str, sha256: str, scored: Scored, paired: pd.DataFrame) -> None:
     titles = [ALL[metric].title for metric in scored.metrics]
     print(f"\n{mask_set}, test split, mean [interval]; SHA-256 of the holes: {sha256}\n")
-    rows = [
-        [row.name, *(" ".join(part for part in (cell.value, cell.interval) if part) for cell in row.cells)]
-        for row in scores(scored, mask_set)
-    ]
+    rows = [texts(row, range(len(titles))) for row in scores(scored, mask_set)]
     print(f"{markdown(['method', *titles], rows)}\n")
     own = paired[(paired["mask_set"] == mask_set) & (paired["metric"] == "psnr")]
     for one in records(own):
