@@ -31,10 +31,10 @@ def full_disk_explained(*folders: Path) -> Iterator[None]:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """A UserError or a full disk becomes one line on stderr, and ends the program with status 1."""
+    """A UserError or a file that cannot be used becomes one line on stderr, and ends the program with status 1."""
     try:
         with full_disk_explained(Path.cwd()):
             yield
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         sys.exit(1)

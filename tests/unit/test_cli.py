@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from typer.testing import CliRunner
 
 from glcic import complete
 from glcic.cli import app
-from glcic.experiments.presets import preset_names
+from glcic.errors import UserError
+from glcic.experiments.presets import preset_names, preset_table
 from glcic.networks.weights import save_weights
 from support.networks import generator
 from support.project import ABOUT, ROOT, Project
@@ -135,6 +137,31 @@ def test_an_error_is_one_line_and_status_1(project: Project) -> None:
         assert glcic(project, name, expect=1).startswith(
             "error: params.yaml: no such file; run from the project's root"
         )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (("results", "params.yaml"), "params.yaml/methods.csv"),
+        (("preset", "tiny", "--params", "reports"), "reports"),
+        (("preset", "tiny", "--params", "nowhere/params.yaml"), "nowhere"),
+        (("preset", "../presets/tiny"), "preset ../presets/tiny"),
+        (("compare", "presets"), "presets"),
+    ],
+)
+def test_a_path_that_is_none_is_named_in_one_line(project: Project, arguments: tuple[str, ...], names: str) -> None:
+    (project.folder / "reports").mkdir(exist_ok=True)
+    before = (project.folder / "params.yaml").read_bytes()
+    printed = glcic(project, *arguments, expect=1)
+    assert printed.startswith("error: ")
+    assert printed.count("\n") == 1, printed
+    assert names in printed
+    assert (project.folder / "params.yaml").read_bytes() == before
+
+
+def test_presets_outside_of_a_project_are_missed(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run from the project's root"):
+        preset_table(tmp_path)
 
 
 def test_complete_takes_pictures_in_memory(photo: Project) -> None:

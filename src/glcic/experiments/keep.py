@@ -8,6 +8,7 @@ from dvc.repo import Repo
 
 from glcic import paths
 from glcic.errors import UserError
+from glcic.experiments.repository import head_commit
 from glcic.params import load
 from glcic.report.card import write_card
 from glcic.report.contents import read_contents
@@ -38,6 +39,7 @@ def keep_report(name: str) -> None:
         raise UserError(f"{name}: not the name of a folder; choose one like celeba-small")
     if folder.exists() and not (folder / paths.PARAMS).exists():
         raise UserError(f"{folder} exists and is no report; choose another name")
+    head_commit()
     with Repo() as repo:
         if stale := repo.status():
             raise UserError(

@@ -92,7 +92,7 @@ def write_params(tree: CommentedMap, params: Path) -> list[Change]:
 
 def _overlay_path(name: str, folder: Path) -> Path:
     path = folder / f"{name}.yaml"
-    if not path.exists():
+    if name not in preset_names(folder):
         known = ", ".join(preset_names(folder)) or "none here: run from the project's root"
         raise UserError(f"preset {name}: no {path}; there are {known}")
     return path
@@ -161,6 +161,8 @@ def costs(params: Params) -> tuple[str, str]:
 
 def preset_table(folder: Path) -> str:
     """One line for each preset of a folder."""
+    if not preset_names(folder):
+        raise UserError(f"{folder}: no presets there; run from the project's root")
     rows = [HEADER]
     for name in preset_names(folder):
         params = preset_params(name, folder)

@@ -134,6 +134,8 @@ def experiments() -> dict[str, str]:
 def take_files(commit: str, paths: Sequence[Path], folder: Path) -> None:
     """Write files and folders as git has them in a commit into `folder`; what it has not is passed over."""
     listed = git("ls-tree", "--name-only", commit, *(path.as_posix() for path in paths)).splitlines()
+    if not listed:  # without names, git would archive everything
+        return
     archive = subprocess.run(["git", "archive", commit, *listed], capture_output=True, check=True)
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(folder, filter="data")

@@ -22,7 +22,7 @@ from ruamel.yaml.comments import CommentedMap
 from glcic import paths
 from glcic.errors import UserError
 from glcic.experiments import presets
-from glcic.experiments.repository import dvc, experiments, git, started_dvc
+from glcic.experiments.repository import dvc, experiments, git, head_commit, started_dvc
 from glcic.files import atomic
 from glcic.params import Params, validate
 from glcic.training.stop import Stopped, StopRequest
@@ -81,9 +81,10 @@ def alone(command: str) -> Iterator[StopRequest]:
         command: that goes on where it was.
 
     Raises:
-        UserError: somebody else trains runs here.
+        UserError: somebody else trains runs here, or it is not in git.
         Stopped: somebody asked for it; how to go on is said.
     """
+    head_commit()  # outside of git nothing is begun
     paths.SCRATCH.mkdir(parents=True, exist_ok=True)
     lock = FileLock(paths.SCRATCH / "runs.lock")
     try:
