@@ -180,9 +180,8 @@ def _complete_metrics(client: "MlflowClient", run: "Run", outputs: Outputs) -> d
 
 
 def _scores(outputs: Outputs) -> dict[str, float]:
-    return {
-        "/".join(keys): v for keys, v in leaves(_json(outputs.report.metrics)) if type(v) in (int, float)
-    }  # no bool
+    found = leaves(_json(outputs.report.metrics))
+    return {"/".join(keys): value for keys, value in found if type(value) in (int, float)}  # no bool
 
 
 def _complete_files(client: "MlflowClient", run: "Run", params: Mapping[str, Any], outputs: Outputs) -> None:
