@@ -26,8 +26,7 @@ def main(params: Params) -> None:
             paths.RAW,
             local=Path(local) if local else None,
             mirrors=section.celeba.mirrors,
-            zip_md5=section.celeba.zip_md5,
-            partial=section.celeba.partial,
+            partial_md5=section.celeba.zip_md5 if section.celeba.partial else None,
             cache=paths.SCRATCH / "downloads",
         )
     else:

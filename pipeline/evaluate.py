@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -12,12 +12,11 @@ import pandas as pd
 from glcic import paths
 from glcic.data.faces import Faces
 from glcic.evaluation.definitions import METHODS
-from glcic.evaluation.figures import completions_figure, write_tiles
-from glcic.evaluation.gallery import chosen
+from glcic.evaluation.figures import chosen, completions_figure, write_tiles
 from glcic.evaluation.mask_sets import MaskSet, draw_all, in_white, manifest, shown, store
 from glcic.evaluation.scorer import Evaluation, Methods
-from glcic.evaluation.tables import Found, headline, means_of, write_methods
-from glcic.files import atomic
+from glcic.evaluation.tables import headline, means_of, write_methods
+from glcic.files import write_csv, write_text
 from glcic.inference.blending import blend
 from glcic.inference.classical import NearestTrainingImage, biharmonic, inpaint, mean_fill
 from glcic.inference.completer import Completer
@@ -40,20 +39,16 @@ def main(params: Params) -> None:
     methods = _methods(section.batch, faces["test"].mean_pixel)
     settle(paths.SCRATCH, "train_joint", paths.COMPLETION.parent)
     sets = {split: draw_all(section, len(of), of.size) for split, of in faces.items()}
-    paths.REPORT.folder.mkdir(exist_ok=True)
-    _write_masks(sets, section.mask_seed, faces["test"].summary["sha256"])
+    store(paths.REPORT.masks, sets)
+    write_csv(paths.REPORT.manifest, manifest(sets, section.mask_seed, faces["test"].summary["sha256"]))
     with Evaluation(methods, batch=section.batch, processes=params.runtime.threads, extra=section.extra) as evaluation:
         val = [evaluation.scores(faces["val"], holes, alone="completion") for holes in sets["val"]]
         test = [evaluation.scores(faces["test"], holes) for holes in sets["test"]]
-    scores = pd.concat([_of_split("val", val), _of_split("test", test)], ignore_index=True)
-    with atomic(paths.REPORT.scores) as temporary:
-        scores.replace([np.inf, -np.inf], np.nan).to_csv(
-            temporary, index=False, float_format="%.6g", lineterminator="\n"
-        )
-    with atomic(paths.REPORT.methods) as temporary:
-        temporary.write_text(write_methods(means_of(test)))
-    with atomic(paths.REPORT.metrics) as temporary:
-        temporary.write_text(json.dumps(headline(means_of(val), means_of(test)), indent=2) + "\n")
+    tables = {split: pd.concat([table for table, _ in found]) for split, found in (("val", val), ("test", test))}
+    scores = pd.concat(tables, names=["split"]).reset_index("split").reset_index(drop=True)
+    write_csv(paths.REPORT.scores, scores.replace([np.inf, -np.inf], np.nan), float_format="%.6g")
+    write_text(paths.REPORT.methods, write_methods(means_of(test)))
+    write_text(paths.REPORT.metrics, json.dumps(headline(means_of(val), means_of(test)), indent=2) + "\n")
     _draw_figure(faces["test"], sets["test"], methods, section.figure_rows)
     _write_gallery(faces["test"], sets["test"], scores, methods, section.gallery)
     seconds = time.monotonic() - started
@@ -81,18 +76,6 @@ def _methods(batch: int, mean_pixel: Sequence[float]) -> Methods:
     )
 
 
-def _write_masks(sets: Mapping[str, Sequence[MaskSet]], seed: int, faces_sha256: str) -> None:
-    store(paths.REPORT.masks, sets)
-    with atomic(paths.REPORT.manifest) as temporary:
-        manifest(sets, seed, faces_sha256).to_csv(temporary, index=False, lineterminator="\n")
-
-
-def _of_split(split: str, found: Found) -> pd.DataFrame:
-    scores = pd.concat([table for table, _ in found], ignore_index=True)
-    scores.insert(0, "split", split)
-    return scores
-
-
 def _draw_figure(faces: Faces, sets: Sequence[MaskSet], methods: Methods, rows: int) -> None:
     """A few test images, spread over the split; the mask sets take turns."""
     items, masks = shown(sets, rows)
@@ -109,7 +92,6 @@ def _draw_figure(faces: Faces, sets: Sequence[MaskSet], methods: Methods, rows: 
 def _write_gallery(faces: Faces, sets: Sequence[MaskSet], scores: pd.DataFrame, methods: Methods, k: int) -> None:
     """Best, median and worst completions of each mask set, by the last network: input, completed, ground truth."""
     shutil.rmtree(paths.REPORT.gallery, ignore_errors=True)
-    paths.REPORT.gallery.mkdir(parents=True)
     tables = []
     own = scores[(scores["split"] == "test") & (scores["method"] == "completion")]
     for holes in sets:
@@ -123,7 +105,7 @@ def _write_gallery(faces: Faces, sets: Sequence[MaskSet], scores: pd.DataFrame, 
         tables.append(found.assign(mask_set=holes.name))
     table = pd.concat(tables, ignore_index=True).replace([np.inf, -np.inf], np.nan)
     table.insert(0, "mask_set", table.pop("mask_set"))
-    table.to_csv(paths.REPORT.gallery / "index.csv", index=False, float_format="%.6g", lineterminator="\n")
+    write_csv(paths.REPORT.gallery / "index.csv", table, float_format="%.6g")
 
 
 if __name__ == "__main__":

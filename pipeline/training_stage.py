@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from glcic import paths
 from glcic.data.batches import Batch, TrainingBatches, validation_batches
 from glcic.data.faces import Faces
-from glcic.files import atomic
+from glcic.files import write_text
 from glcic.networks.weights import save_weights
 from glcic.params import Params, Training, load
 from glcic.tracking.recorder import Recorder
@@ -108,9 +108,7 @@ class TrainingStage:
         write_curve(paths.REPORT.curve(self.name), progress.curve)
         write_samples(paths.REPORT.sample(self.name), phase, shown)
         folder = paths.MODELS / self.name
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic(folder / "params.json") as temporary:
-            temporary.write_text(json.dumps(self.listed, indent=2, sort_keys=True) + "\n")
+        write_text(folder / "params.json", json.dumps(self.listed, indent=2, sort_keys=True) + "\n")
         about = {"mean_pixel": self.faces.mean_pixel, "size": self.faces.size, "step": progress.step}
         about |= {name.removeprefix("networks."): self.listed[name] for name in KEPT_WITH_WEIGHTS & self.listed.keys()}
         for name in phase.networks:

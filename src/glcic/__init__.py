@@ -3,6 +3,7 @@
 For other programs: `Completer`, a trained network as a function of arrays, and `complete`, the same for one picture.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,12 +15,7 @@ __all__ = ["Completer", "complete"]
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for: torch takes seconds, and most commands do without."""
-    if name == "Completer":
-        from glcic.inference.completer import Completer
-
-        return Completer
-    if name == "complete":
-        from glcic.inference.photo import complete
-
-        return complete
-    raise AttributeError(f"module 'glcic' has no attribute {name!r}")
+    module = {"Completer": "completer", "complete": "photo"}.get(name)
+    if module is None:
+        raise AttributeError(f"module 'glcic' has no attribute {name!r}")
+    return getattr(import_module(f"glcic.inference.{module}"), name)

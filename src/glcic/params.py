@@ -329,20 +329,8 @@ class Validation(Section):
     images: Count
 
 
-MaskSet = Literal[
-    "center",
-    "box",
-    "fixed",
-    "strokes_1_10",
-    "strokes_10_20",
-    "strokes_20_30",
-    "strokes_30_40",
-    "strokes_40_50",
-    "strokes_50_60",
-    "border",
-    "half",
-    "files",
-]
+Strokes = Literal["strokes_1_10", "strokes_10_20", "strokes_20_30", "strokes_30_40", "strokes_40_50", "strokes_50_60"]
+MaskSet = Literal["center", "box", "fixed", Strokes, "border", "half", "files"]
 Extra = Literal["edgeconnect", "lpips", "fid", "kid"]
 
 

@@ -73,24 +73,18 @@ def _transform(image: Tensor, draws: Draws, i: int) -> Tensor:
     share, factors = draws.share[i], (draws.brightness[i], draws.contrast[i], draws.saturation[i])
     if share == 1 and factors == (1, 1, 1) and draws.hue[i] == 0:
         return image
-    return _crop_and_colour(image, draws, i)
-
-
-def _crop_and_colour(image: Tensor, draws: Draws, i: int) -> Tensor:
     from torchvision.transforms.v2 import functional  # a second of each training process, and most do no more than flip
 
     size = image.shape[-1]
-    side = max(1, round(size * float(draws.share[i]) ** 0.5))
+    side = max(1, round(size * float(share) ** 0.5))
     if side < size:
         top, left = (int(p * (size - side + 1)) for p in draws.place[i])
         image = functional.resized_crop(image, top, left, side, side, [size, size], antialias=True)
     # Whatever is off is skipped, not computed with a neutral factor: on uint8 that is not always exact.
-    if draws.brightness[i] != 1:
-        image = functional.adjust_brightness(image, float(draws.brightness[i]))
-    if draws.contrast[i] != 1:
-        image = functional.adjust_contrast(image, float(draws.contrast[i]))
-    if draws.saturation[i] != 1:
-        image = functional.adjust_saturation(image, float(draws.saturation[i]))
+    changes = functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation
+    for change, factor in zip(changes, factors, strict=True):
+        if factor != 1:
+            image = change(image, float(factor))
     if draws.hue[i] != 0:
         image = functional.adjust_hue(image, float(draws.hue[i]))
     return image

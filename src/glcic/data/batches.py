@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +16,7 @@ from glcic.masks.sampling import Drawing
 from glcic.params import Augmentation, Holes
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):  # of which a loader pins each tensor
     """Images with the holes to be cut into them.
 
     Attributes:
@@ -33,18 +32,14 @@ class Batch:
     real_window: Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
-
-    def pin_memory(self) -> "Batch":
-        return Batch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
     def split(self, parts: int) -> list["Batch"]:
         """Equal parts, in order."""
-        pieces = zip(*(getattr(self, field.name).chunk(parts) for field in fields(self)), strict=True)
-        return [Batch(*piece) for piece in pieces]
+        return [Batch(*piece) for piece in zip(*(tensor.chunk(parts) for tensor in self), strict=True)]
 
     def first(self, n: int) -> "Batch":
-        return Batch(*(getattr(self, field.name)[:n] for field in fields(self)))
+        return Batch(*(tensor[:n] for tensor in self))
 
 
 class TrainingBatches(Dataset[Batch]):

@@ -1,6 +1,5 @@
 """Crop the centre square of every image, scale it to S×S and pack all of them into one array."""
 
-import hashlib
 import io
 import json
 import zipfile
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from glcic.data.faces import FACES, INDEX, REFUSED, SUMMARY
 from glcic.data.sources import raw
 from glcic.errors import UserError
-from glcic.files import atomic
+from glcic.files import atomic, sha256_of, write_csv, write_text
 from glcic.paths import SPLITS
 
 BLOCK = 64  # images a worker handles at a time: bounds memory and makes up for the cost of sending results
@@ -82,28 +81,20 @@ def crop_all(source: Path, folder: Path, *, size: int, square: int | None, max_r
                 counted += 1
         packed.seek(0)
         _write_header(packed, len(rows), size)
-        _write_refused(folder / REFUSED, refused)
+        write_csv(folder / REFUSED, pd.DataFrame(refused, columns=["file", "reason"]))
         _check_share(folder / REFUSED, refused, len(names), max_refused)
         index = pd.DataFrame(rows, columns=["file", "split"]).rename_axis("row")
         counts = _count(index, source / raw.PARTITION)
     index["identity"] = _identities(source / raw.IDENTITY, index["file"])
-    with atomic(folder / INDEX) as temporary:
-        index.to_csv(temporary, lineterminator="\n")
+    write_csv(folder / INDEX, index.reset_index())
     summary = {
         "size": size,
         "images": counts,
         "refused": len(refused),
         "mean_pixel": [round(float(c), 8) for c in total / counted],
-        "sha256": _sha256(folder / FACES),
+        "sha256": sha256_of(folder / FACES),  # by it a run says what data it was trained on
     }
-    with atomic(folder / SUMMARY) as temporary:
-        temporary.write_text(json.dumps(summary, indent=2) + "\n")
-
-
-def _sha256(path: Path) -> str:
-    """By which a run says what data it was trained on."""
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 
 def _crop_in_order(
@@ -139,11 +130,6 @@ def _write_header(packed: BinaryIO, n: int, size: int) -> None:
     # Of one length whatever n is: numpy pads it so that the first axis can grow, or shrink, in place.
     header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": (n, 3, size, size)}
     np.lib.format.write_array_header_1_0(packed, header)
-
-
-def _write_refused(path: Path, refused: list[tuple[str, str]]) -> None:
-    with atomic(path) as temporary:
-        pd.DataFrame(refused, columns=["file", "reason"]).to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _check_share(path: Path, refused: list[tuple[str, str]], n: int, max_refused: float) -> None:

@@ -3,14 +3,19 @@
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 from glcic.files import atomic
+
+RANKS = ("best", "median", "worst")
+BY = "l1_hole"
 
 
 def completions_figure(path: Path, columns: Mapping[str, NDArray[np.uint8]], largest: int = 900_000) -> None:
@@ -23,12 +28,9 @@ def completions_figure(path: Path, columns: Mapping[str, NDArray[np.uint8]], lar
     rows = len(next(iter(columns.values())))
     head = 0.35  # inches, two lines of a title
     height = 1.1 * rows + head
-    figure, axes = plt.subplots(rows, len(columns), figsize=(1.1 * len(columns), height), squeeze=False)
-    for column, (title, images) in zip(axes.T, columns.items(), strict=True):
-        column[0].set_title(textwrap.fill(title, 14), fontsize=8)
-        for axis, image in zip(column, images, strict=True):
-            axis.imshow(image.transpose(1, 2, 0))
-            axis.axis("off")
+    figure, axes = _grid(np.stack(list(columns.values()), axis=1), (1.1 * len(columns), height))
+    for axis, title in zip(axes[0], columns, strict=True):
+        axis.set_title(textwrap.fill(title, 14), fontsize=8)
     figure.subplots_adjust(left=0.005, right=0.995, bottom=0.005, top=1 - head / height, wspace=0.03, hspace=0.03)
     _save(figure, path, largest)
 
@@ -42,18 +44,23 @@ def systems_figure(path: Path, rows: Mapping[str, NDArray[np.uint8]], largest: i
     """
     columns = len(next(iter(rows.values())))
     margin, width, height = 1.3, 1.1 * columns + 1.3, 1.1 * len(rows)
-    figure, axes = plt.subplots(len(rows), columns, figsize=(width, height), squeeze=False)
-    for line, (title, images) in zip(axes, rows.items(), strict=True):
-        line[0].text(-0.05, 0.5, title, fontsize=8, ha="right", va="center", transform=line[0].transAxes)
-        for axis, image in zip(line, images, strict=True):
-            axis.imshow(image.transpose(1, 2, 0))
-            axis.axis("off")
+    figure, axes = _grid(np.stack(list(rows.values())), (width, height))
+    for axis, title in zip(axes[:, 0], rows, strict=True):
+        axis.text(-0.05, 0.5, title, fontsize=8, ha="right", va="center", transform=axis.transAxes)
     figure.subplots_adjust(left=margin / width, right=0.995, bottom=0.005, top=0.995, wspace=0.03, hspace=0.03)
     _save(figure, path, largest)
 
 
+def _grid(tiles: NDArray[np.uint8], inches: tuple[float, float]) -> tuple[Figure, NDArray[Any]]:
+    """A figure of images (rows, columns, 3, S, S), and its axes (rows, columns)."""
+    figure, axes = plt.subplots(*tiles.shape[:2], figsize=inches, squeeze=False)
+    for place, axis in np.ndenumerate(axes):
+        axis.imshow(tiles[place].transpose(1, 2, 0))
+        axis.axis("off")
+    return figure, axes
+
+
 def _save(figure: Figure, path: Path, largest: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:
         for dpi in (120, 100, 80, 60, 45):
             figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})  # no version: the same bytes
@@ -70,6 +77,25 @@ def write_tiles(path: Path, tiles: NDArray[np.uint8]) -> None:
     """
     rows, columns, _, height, width = tiles.shape
     grid = tiles.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:
         Image.fromarray(grid).save(temporary, format="PNG")
+
+
+def chosen(scores: pd.DataFrame, k: int) -> pd.DataFrame:
+    """The k best, the k around the median, and the k worst images by L1 over the hole; fewer where there are fewer.
+
+    Args:
+        scores: of one method on one mask set, a row per image, in the order of the split.
+
+    Returns:
+        rank, item (number within the split), row, file, l1_hole, psnr; best first, worst last.
+    """
+    order = np.argsort(scores[BY].to_numpy(), kind="stable")
+    n = len(order)
+    k = min(k, n // len(RANKS)) if n >= len(RANKS) else 0
+    middle = (n - k) // 2
+    picked = {"best": order[:k], "median": order[middle : middle + k], "worst": order[n - k :]}
+    parts = [
+        scores.iloc[items][["row", "file", BY, "psnr"]].assign(rank=rank, item=items) for rank, items in picked.items()
+    ]
+    return pd.concat(parts, ignore_index=True)[["rank", "item", "row", "file", BY, "psnr"]]

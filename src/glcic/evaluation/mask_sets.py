@@ -62,7 +62,7 @@ def draw(name: str, seed: int, n: int, size: int, files: Masks | None = None) ->
     """
     rng = np.random.default_rng([seed, *name.encode()])
     if name == "center":
-        masks = center_masks(n, size, size // 2)
+        masks = center_masks(rng, n, size, size // 2)
     elif name == "box":
         masks = box_masks(mmagic_boxes(rng, n, size), size)
     elif name == "fixed":

@@ -40,8 +40,8 @@ def score(completed: Pixels, truth: Pixels, mask: Mask, extra: Collection[str] =
         "l1": l1(completed, truth),
         "psnr": psnr(completed, truth),
         "psnr_hole": psnr_hole(completed, truth, mask),
-        "ssim": _inner_mean(similarity),
-        "ssim_hole": _hole_mean(similarity, mask),
+        "ssim": ssim(similarity),
+        "ssim_hole": ssim_hole(similarity, mask),
     }
     return scores | edgeconnect(completed, truth) if "edgeconnect" in extra else scores
 
@@ -69,27 +69,14 @@ def psnr_hole(completed: Pixels, truth: Pixels, mask: Mask) -> float:
     return _psnr(_difference(completed, truth)[:, mask[0] == 1])
 
 
-def ssim(completed: Pixels, truth: Pixels) -> float:
-    """Structural similarity of the whole composite with the settings of Wang et al. (IEEE TIP 2004).
-
-    Gaussian window 11×11 with σ = 1.5, population covariance, data range 255, K₁ = 0.01, K₂ = 0.03; mean of the map
-    where the window lies inside the image, per colour channel, then averaged. Not the defaults of skimage (uniform
-    window 7×7, sample covariance), nor of torchmetrics, which takes the largest minus the smallest value of the two
-    images for the data range, and the mean of the whole map, the image mirrored at its edges (… c b | a b c …).
-    """
-    return _inner_mean(ssim_map(completed, truth))
-
-
-def ssim_hole(completed: Pixels, truth: Pixels, mask: Mask) -> float:
-    """Mean of the same map over the bounding box of the whole hole, per channel, then averaged.
-
-    Next to the image's edge the window sees the image mirrored there (… b a | a b …), so that the box may touch it.
-    """
-    return _hole_mean(ssim_map(completed, truth), mask)
-
-
 def ssim_map(completed: Pixels, truth: Pixels) -> NDArray[np.float64]:
-    """Wang's structural similarity around each pixel: (3, H, W)."""
+    """Structural similarity around each pixel, (3, H, W), with the settings of Wang et al. (IEEE TIP 2004).
+
+    Gaussian window 11×11 with σ = 1.5, population covariance, data range 255, K₁ = 0.01, K₂ = 0.03. Next to the image's
+    edge the window sees the image mirrored there (… b a | a b …). Not the defaults of skimage (uniform window 7×7,
+    sample covariance), nor of torchmetrics, which takes the largest minus the smallest value of the two images for the
+    data range.
+    """
     _, similarity = structural_similarity(
         truth,
         completed,
@@ -101,6 +88,22 @@ def ssim_map(completed: Pixels, truth: Pixels) -> NDArray[np.float64]:
         full=True,
     )
     return similarity
+
+
+def ssim(similarity: NDArray[np.float64]) -> float:
+    """Mean of the map (3, H, W) where the window of 11×11 lies inside the image, per channel, then averaged.
+
+    Not that of torchmetrics, which averages the whole map, the image mirrored at its edges (… c b | a b c …).
+    """
+    return float(similarity[:, 5:-5, 5:-5].mean())
+
+
+def ssim_hole(similarity: NDArray[np.float64], mask: Mask) -> float:
+    """Mean of the map (3, H, W) over the bounding box of the whole hole, per channel, then averaged."""
+    if not mask.any():
+        return np.nan
+    rows, columns = np.nonzero(mask[0])
+    return float(similarity[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].mean())
 
 
 def edgeconnect(completed: Pixels, truth: Pixels) -> dict[str, float]:
@@ -139,15 +142,3 @@ def _psnr(difference: NDArray[np.int64]) -> float:
     if not difference.size:
         return np.nan
     return float(10 * np.log10(255**2 * difference.size / squares)) if squares else np.inf
-
-
-def _inner_mean(similarity: NDArray[np.float64]) -> float:
-    """Mean where the window of 11×11 lies inside the image."""
-    return float(similarity[:, 5:-5, 5:-5].mean())
-
-
-def _hole_mean(similarity: NDArray[np.float64], mask: Mask) -> float:
-    if not mask.any():
-        return np.nan
-    rows, columns = np.nonzero(mask[0])
-    return float(similarity[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].mean())

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from glcic.data.faces import Faces
@@ -21,7 +20,7 @@ from glcic.evaluation.metrics import score
 from glcic.masks.geometry import Pixels
 
 if TYPE_CHECKING:
-    from glcic.evaluation.perceptual import SetDistances
+    from glcic.evaluation.perceptual import Lpips, SetDistances
 
 Method = Callable[[Pixels, Pixels], Pixels]  # images (N, 3, S, S), masks (N, 1, S, S) → composites
 Refinement = Callable[[Pixels, Pixels, Pixels], Pixels]  # composites, images, masks → composites
@@ -58,9 +57,8 @@ class Methods:
 
 
 Result = tuple[dict[str, Pixels], dict[str, list[dict[str, float]]]]  # composites and scores by method
-Task = tuple[
-    Pixels, Pixels, dict[str, Pixels], str | None
-]  # images, masks, composites of `of_blocks`, one method alone
+# Images, masks, composites of `of_blocks`, one method alone.
+Task = tuple[Pixels, Pixels, dict[str, Pixels], str | None]
 
 
 class Evaluation:
@@ -79,14 +77,14 @@ class Evaluation:
         """
         self.methods, self.batch, self.extra = methods, batch, extra
         _one_thread()
-        self._pool = (
-            ProcessPoolExecutor(
-                processes, mp_context=get_context("spawn"), initializer=_start, initargs=(methods, frozenset(extra))
-            )
-            if processes > 1
-            else None
-        )
-        self._lpips = _lpips() if "lpips" in extra else None
+        self._pool: ProcessPoolExecutor | None = None
+        if processes > 1:
+            self._pool = ProcessPoolExecutor(processes, get_context("spawn"), _start, (methods, frozenset(extra)))
+        self._lpips: Lpips | None = None
+        if "lpips" in extra:
+            from glcic.evaluation import perceptual  # torchmetrics is an extra
+
+            self._lpips = perceptual.Lpips()
         self._to: dict[Faces, SetDistances] = {}
 
     def __enter__(self) -> Self:
@@ -186,12 +184,6 @@ def _work(task: Task) -> Result:
 def _one_thread() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-
-
-def _lpips() -> Callable[[Pixels, Pixels], NDArray[np.float64]]:
-    from glcic.evaluation.perceptual import Lpips  # torchmetrics is an extra
-
-    return Lpips()
 
 
 def _places(faces: Faces, holes: MaskSet, brightness: list[float]) -> pd.DataFrame:

@@ -5,19 +5,20 @@ import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
-from ruamel.yaml import YAML
 
 from glcic import paths
 from glcic.errors import UserError
 from glcic.evaluation.definitions import ALL, MAIN_METRICS, METHODS
 from glcic.experiments import presets
-from glcic.experiments.repository import check_git, git
+from glcic.experiments.repository import check_git, git, take_outputs
 from glcic.experiments.runs import PHASE_OF, Run, alone, run_of, train
-from glcic.files import atomic
+from glcic.files import write_csv, write_text
 from glcic.params import Section, load, read_yaml, validate_as
 from glcic.training.stop import StopRequest
 
@@ -148,19 +149,13 @@ def runs_of(comparison: Comparison, path: Path, folder: Path, params: Path) -> d
 
 
 def _run(name: str, preset: str, folder: Path, params: Path, *overlays: tuple[Path, Mapping[str, Any]]) -> Run:
-    path = folder / f"{preset}.yaml"
-    if not path.exists():
-        known = ", ".join(presets.preset_names(folder)) or "none here: run from the project's root"
-        raise UserError(f"{overlays[-1][0]}: preset {preset}: no {path}; there are {known}")
-    own = [] if preset == "default" else [(path, presets.read_tree(YAML(typ="safe"), path))]
-    tree = presets.preset_tree(folder, [*own, *overlays, (path, {"preset": name})], params)
-    return run_of(name, tree, overlays[-1][0])
+    place = overlays[-1][0]
+    own = presets.overlays_of(preset, folder, f"{place}: ")
+    return run_of(name, presets.preset_tree(folder, [*own, *overlays, (place, {"preset": name})], params), place)
 
 
 def _dig(tree: Any, dotted: str) -> Any:
-    for part in dotted.split("."):
-        tree = tree[part]
-    return tree
+    return reduce(getitem, dotted.split("."), tree)
 
 
 def _collect(
@@ -189,12 +184,11 @@ def _collect(
     written = [SYSTEMS, FIGURE]
     for title, table in tables.items():
         written.append(paths.REPORT.folder / f"{title}.csv")
-        write_csv(written[-1], [trained[name] for name in table])
+        write_table(written[-1], [trained[name] for name in table])
     images = {split: len(Faces(paths.FACES, split)) for split in paths.SPLITS}
     found = {title: [trained[name] for name in table] for title, table in tables.items()}
     text = report(about, found, images, command, {mask_set.name: mask_set.sha256 for mask_set in holes})
-    with atomic(SYSTEMS) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(SYSTEMS, text)
     systems_figure(FIGURE, pictures)
     print(f"wrote {', '.join(map(str, written))}", flush=True)
 
@@ -207,8 +201,12 @@ def _trained(run: Run, commit: str) -> tuple[TrainedRun, Callable[[Any, Any], An
 
     methods = read_methods(git("show", f"{commit}:./{paths.REPORT.methods}"))
     with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "weights.safetensors"
-        weights.write_bytes(_output(paths.COMPLETION, run.name, commit))
+        take_outputs(commit, [paths.COMPLETION], Path(folder))
+        if not (weights := folder / paths.COMPLETION).exists():
+            raise UserError(
+                f"{paths.COMPLETION} of experiment {run.name} is not in DVC's cache; run `dvc exp remove {run.name}` "
+                "and this command again, to train it anew"
+            )
         completer = Completer(weights)
     parameters = sum(parameter.numel() for parameter in completer.network.parameters())
     wanted = {phase: f"{phase}/images_per_second" for phase in PHASE_OF.values()}
@@ -217,23 +215,7 @@ def _trained(run: Run, commit: str) -> tuple[TrainedRun, Callable[[Any, Any], An
     return TrainedRun(run, methods, parameters, speeds), completer
 
 
-def _output(path: Path, name: str, commit: str) -> bytes:
-    """An output of an experiment, from DVC's cache."""
-    import dvc.api
-    from dvc.exceptions import DvcException
-
-    try:
-        with dvc.api.open(path.as_posix(), rev=commit, mode="rb") as file:
-            content: bytes = file.read()
-            return content
-    except (DvcException, OSError) as error:
-        raise UserError(
-            f"{path} of experiment {name} is not in DVC's cache ({error}); run `dvc exp remove {name}` and this "
-            "command again, to train it anew"
-        ) from None
-
-
-def write_csv(path: Path, trained: Iterable[TrainedRun]) -> None:
+def write_table(path: Path, trained: Iterable[TrainedRun]) -> None:
     """One row per run, mask set and phase, with the columns CSV_COLUMNS; what is unknown is an empty cell."""
     import pandas as pd
 
@@ -244,9 +226,7 @@ def write_csv(path: Path, trained: Iterable[TrainedRun]) -> None:
                 speed = one.speeds.get(PHASE_OF[network])
                 own = (one.run.name, mask_set, PHASE_OF[network], one.parameters, speed and round(speed, 1))
                 rows.append([*own, *(by_method[network][metric] for metric in MAIN_METRICS)])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        pd.DataFrame(rows, columns=pd.Index(CSV_COLUMNS)).to_csv(temporary, index=False, lineterminator="\n")
+    write_csv(path, pd.DataFrame(rows, columns=pd.Index(CSV_COLUMNS)))
 
 
 def report(

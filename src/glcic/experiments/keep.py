@@ -1,6 +1,5 @@
 """Keep the present report under a name, beside those that git already has: reports/celeba-small/ was made so."""
 
-import hashlib
 import shutil
 from dataclasses import replace
 
@@ -9,6 +8,7 @@ from dvc.repo import Repo
 from glcic import paths
 from glcic.errors import UserError
 from glcic.experiments.repository import head_commit
+from glcic.files import sha256_of, write_text
 from glcic.params import load
 from glcic.report.card import write_card
 from glcic.report.contents import read_contents
@@ -57,6 +57,5 @@ def keep_report(name: str) -> None:
         shutil.copyfile(curve, folder / "curves" / curve.name)
     write_page(folder / paths.REPORT.page.name, contents)
     write_card(folder / paths.CARD.name, contents)
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.as_posix()}\n" for path in hashed]
-    (folder / "SHA256SUMS").write_text("".join(lines))
+    write_text(folder / "SHA256SUMS", "".join(f"{sha256_of(path)}  {path.as_posix()}\n" for path in hashed))
     print(f"wrote {folder}; `git add {folder}`, and `glcic verify {folder}` whenever it is doubted")

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from glcic.errors import UserError
-from glcic.files import atomic
+from glcic.files import write_text
 from glcic.params import Params, leaves, read_yaml, validate
 
 KEPT = ("runtime", "tracking")  # they belong to the machine, not to the method
@@ -30,11 +30,8 @@ def first_line(name: str, folder: Path) -> str:
 
 def preset_params(name: str, folder: Path) -> Params:
     """The parameters of a preset, with the defaults' runtime and tracking."""
-    path = _overlay_path(name, folder)
-    tree = read_tree(YAML(typ="safe"), folder / "default.yaml")
-    if name != "default":
-        _overlay(tree, read_tree(YAML(typ="safe"), path), path)
-    return validate(tree, path)
+    _, plain = dumped(preset_tree(folder, overlays_of(name, folder), folder / "default.yaml"))
+    return validate(plain, _overlay_path(name, folder))
 
 
 def apply_preset(name: str, folder: Path, params: Path) -> list[Change]:
@@ -47,10 +44,17 @@ def apply_preset(name: str, folder: Path, params: Path) -> list[Change]:
         UserError: there is no such preset, it names a parameter that does not exist, or the result is invalid;
             the file stays as it was.
     """
-    overlay_path = _overlay_path(name, folder)
-    overlay = read_tree(YAML(typ="safe"), overlay_path)
-    overlays = [(overlay_path, {"preset": name, **overlay})] if name != "default" else []
-    return write_params(preset_tree(folder, overlays, params), params)
+    return write_params(preset_tree(folder, overlays_of(name, folder), params), params)
+
+
+def overlays_of(name: str, folder: Path, where: str = "") -> list[tuple[Path, Mapping[str, Any]]]:
+    """What a preset lays over the defaults, with its file; nothing for the defaults themselves.
+
+    Args:
+        where: somebody names the preset; for errors.
+    """
+    path = _overlay_path(name, folder, where)
+    return [] if name == "default" else [(path, {"preset": name, **read_tree(YAML(typ="safe"), path)})]
 
 
 def preset_tree(folder: Path, overlays: Iterable[tuple[Path, Mapping[str, Any]]], params: Path) -> CommentedMap:
@@ -77,24 +81,29 @@ def write_params(tree: CommentedMap, params: Path) -> list[Change]:
     Raises:
         UserError: it is invalid; the file stays as it was.
     """
-    yaml = commented_yaml()
-    before = read_tree(yaml, params) if params.exists() else {}
-    text = io.StringIO()
-    yaml.dump(tree, text)
-    plain = YAML(typ="safe").load(text.getvalue())
+    if not params.parent.is_dir():
+        raise UserError(f"{params}: the folder {params.parent} does not exist; make it first")
+    before = read_tree(commented_yaml(), params) if params.exists() else {}
+    text, plain = dumped(tree)
     validate(plain, params)
-    with atomic(params) as temporary:
-        temporary.write_text(text.getvalue())
+    write_text(params, text)
     old, new = ({".".join(keys): value for keys, value in leaves(tree)} for tree in (before, plain))
     names = dict.fromkeys([*new, *old])
     return [(n, old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)]
 
 
-def _overlay_path(name: str, folder: Path) -> Path:
+def dumped(tree: CommentedMap) -> tuple[str, Any]:
+    """The text of a parameter file, and the plain data that are read from it."""
+    text = io.StringIO()
+    commented_yaml().dump(tree, text)
+    return text.getvalue(), YAML(typ="safe").load(text.getvalue())
+
+
+def _overlay_path(name: str, folder: Path, where: str = "") -> Path:
     path = folder / f"{name}.yaml"
     if name not in preset_names(folder):
         known = ", ".join(preset_names(folder)) or "none here: run from the project's root"
-        raise UserError(f"preset {name}: no {path}; there are {known}")
+        raise UserError(f"{where}preset {name}: no {path}; there are {known}")
     return path
 
 
@@ -141,7 +150,7 @@ def _flow(values: list[Any]) -> CommentedSeq:
     return sequence
 
 
-def costs(params: Params) -> tuple[str, str]:
+def costs(params: Params) -> list[str]:
     """Parameters, and billions of multiply-accumulates for one image, of the two networks."""
     import torch  # takes seconds, like what follows
 
@@ -154,22 +163,18 @@ def costs(params: Params) -> tuple[str, str]:
         image, mask, corner = torch.empty(1, 3, size, size), torch.empty(1, 1, size, size), torch.zeros(1, 2).long()
         C = completion_network(params.networks.completion, params.input)
         D = discriminator(params.networks.discriminator, size)
-        of_completion = (count_parameters(C), count_macs(C, image, mask))
-        of_discriminator = (count_parameters(D), count_macs(D, image, mask, corner))
-    return _cost(*of_completion), _cost(*of_discriminator)
+        seen = (C, (image, mask)), (D, (image, mask, corner))
+        counted = [(count_parameters(network), count_macs(network, *inputs)) for network, inputs in seen]
+    return [f"{parameters:,} / {macs / 1e9:.2f} GMAC" for parameters, macs in counted]
 
 
 def preset_table(folder: Path) -> str:
     """One line for each preset of a folder."""
     if not preset_names(folder):
         raise UserError(f"{folder}: no presets there; run from the project's root")
-    rows = [HEADER]
+    rows: list[tuple[str, ...]] = [HEADER]
     for name in preset_names(folder):
         params = preset_params(name, folder)
         rows.append((name, str(params.crop.size), *costs(params), first_line(name, folder)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER) - 1)]
     return "\n".join("  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]) for row in rows)
-
-
-def _cost(parameters: int, macs: int) -> str:
-    return f"{parameters:,} / {macs / 1e9:.2f} GMAC"

@@ -5,7 +5,6 @@ command goes on where it was: an experiment that exists with the wanted paramete
 its checkpoint, which lies outside of the copy.
 """
 
-import io
 import shutil
 import sys
 import time
@@ -23,7 +22,7 @@ from glcic import paths
 from glcic.errors import UserError
 from glcic.experiments import presets
 from glcic.experiments.repository import dvc, experiments, git, head_commit, started_dvc
-from glcic.files import atomic
+from glcic.files import atomic, write_text
 from glcic.params import Params, validate
 from glcic.training.stop import Stopped, StopRequest
 
@@ -63,9 +62,8 @@ def run_of(name: str, tree: CommentedMap, place: Path) -> Run:
     Raises:
         UserError: a parameter is wrong.
     """
-    text = io.StringIO()
-    presets.commented_yaml().dump(tree, text)
-    return Run(name, text.getvalue(), validate(YAML(typ="safe").load(text.getvalue()), place))
+    text, plain = presets.dumped(tree)
+    return Run(name, text, validate(plain, place))
 
 
 def _decisive(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,8 +152,7 @@ def _train(run: Run, stop: StopRequest) -> None:
         with started_dvc("exp", "run", "--temp", "--name", run.name, stop=stop) as process:
             while process.poll() is None:
                 if made := {file.parent for file in COPIES.glob("tmp*/[!.]*")} - before:  # more than an empty .git
-                    with atomic(_COPY) as temporary:
-                        temporary.write_text(made.pop().name)
+                    write_text(_COPY, made.pop().name)
                     break
                 time.sleep(0.1)
             _restore_params()
@@ -187,15 +184,14 @@ def _remove_experiments(name: str) -> None:
 def _put_params(run: Run) -> None:
     """Write the run's parameters to params.yaml, until `_restore_params`."""
     with atomic(_KEPT) as temporary:
-        temporary.write_bytes(paths.PARAMS.read_bytes())
-    with atomic(paths.PARAMS) as temporary:
-        temporary.write_text(run.text, encoding="utf-8")
+        shutil.copyfile(paths.PARAMS, temporary)  # byte for byte
+    write_text(paths.PARAMS, run.text)
 
 
 def _restore_params() -> None:
     if _KEPT.exists():
         with atomic(paths.PARAMS) as temporary:
-            temporary.write_bytes(_KEPT.read_bytes())
+            shutil.copyfile(_KEPT, temporary)
         _KEPT.unlink()
 
 

@@ -21,6 +21,7 @@ from glcic.evaluation.mask_sets import MaskSet, in_white, stored
 from glcic.evaluation.scorer import Evaluation, Methods
 from glcic.evaluation.tables import Scores, means_of, read_methods, write_methods
 from glcic.experiments.results import texts
+from glcic.files import read_image, write_csv, write_text
 from glcic.masks.geometry import Pixels
 from glcic.params import load
 from glcic.report.bootstrap import Bootstrap, differences, in_words, intervals
@@ -53,14 +54,12 @@ def completions(folder: Path, faces: Faces, holes: MaskSet) -> Pixels:
     for item, (image, mask) in enumerate(zip(completed, holes.masks, strict=True)):
         path = folder / holes.name / _name(item)
         try:
-            pixels = np.asarray(Image.open(path).convert("RGB"))
+            pixels = np.asarray(read_image(path, "RGB", "save it as PNG"))
         except FileNotFoundError:
             raise UserError(
                 f"{path}: no such file; there must be one for each of the {len(faces)} test images, from "
                 f"{_name(0)} to {_name(len(faces) - 1)}"
             ) from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(f"{path}: not an image that can be read ({error}); save it as PNG") from None
         if pixels.shape[:2] != image.shape[1:]:
             raise UserError(
                 f"{path}: {pixels.shape[1]}×{pixels.shape[0]} pixels, but the images are {faces.size}×{faces.size}; "
@@ -114,7 +113,7 @@ def export_test_set(folder: Path) -> None:
     folder.mkdir(parents=True)
     for name in manifest["mask_set"]:
         export(folder, faces, stored(paths.REPORT.masks, "test", name, faces.size))
-    manifest.to_csv(folder / MANIFEST, index=False, lineterminator="\n")
+    write_csv(folder / MANIFEST, manifest)
     print(f"wrote {len(faces)} images for each of {', '.join(manifest['mask_set'])} to {folder}")
 
 
@@ -178,11 +177,11 @@ def score_system(folder: Path, name: str) -> None:
     bootstrap = Bootstrap(params.report.resamples, params.report.confidence, params.seed)
     sure, paired = intervals(together, bootstrap), differences(together, name, bootstrap)
     for table, file in ((theirs, "scores.csv"), (sure, "intervals.csv"), (paired, "differences.csv")):
-        table.to_csv(folder / file, index=False, float_format="%.6g", lineterminator="\n")
+        write_csv(folder / file, table, float_format="%.6g")
     reported = read_methods(paths.REPORT.methods.read_text(encoding="utf-8"))
     means = means_of(found)
     methods = {mask_set: _with_all_metrics(reported[mask_set] | means[mask_set]) for mask_set in sets}
-    (folder / "methods.csv").write_text(write_methods(methods), encoding="utf-8")
+    write_text(folder / "methods.csv", write_methods(methods))
     for mask_set, row in manifest.set_index("mask_set").loc[sets].iterrows():
         _print(str(mask_set), str(row["sha256"]), Scored(methods, sure), paired)
     print(

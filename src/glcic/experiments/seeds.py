@@ -14,7 +14,7 @@ from glcic.experiments.presets import commented_yaml, read_tree
 from glcic.experiments.repository import check_git, git
 from glcic.experiments.runs import PHASE_OF, Run, alone, run_of, train
 from glcic.experiments.verify import ABOUT, METRICS_FILE, Name, Numbers, methods_numbers, metrics_numbers
-from glcic.files import atomic
+from glcic.files import write_csv, write_text
 from glcic.params import Params, load
 from glcic.report.words import markdown
 
@@ -46,10 +46,8 @@ def repeat() -> None:
         numbers = {seed: _reported(run, commits[run.name]) for seed, run in runs.items()}
         table = seeds_table(numbers)
         said = conditions(next(iter(runs.values())).params, runs)
-        with atomic(TABLE) as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n")
-        with atomic(paths.REPORT.tolerances) as temporary:
-            temporary.write_text(write_tolerances(tolerances(numbers), said), encoding="utf-8")
+        write_csv(TABLE, table)
+        write_text(paths.REPORT.tolerances, write_tolerances(tolerances(numbers), said))
         print(f"\n{means_and_deviations(table)}\n\nMean ± standard deviation over {said}.")
         print(f"wrote {TABLE}, {paths.REPORT.tolerances}", flush=True)
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from glcic.errors import UserError
-from glcic.files import atomic
+from glcic.files import atomic, read_image
 from glcic.inference.blending import blend
 from glcic.inference.completer import Completer
 
@@ -26,7 +26,11 @@ def complete_photo(image: Path, mask: Path, output: Path, weights: Path, *, blen
         UserError: a file is missing or no image, the sizes differ, the mask is empty, or the output's format is
             unknown.
     """
-    picture, hole = _read(image, "RGB"), _read(mask, "L")
+    remedy = "save it as PNG or JPEG"
+    try:
+        picture, hole = read_image(image, "RGB", remedy), read_image(mask, "L", remedy)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: no such file") from None
     if hole.size != picture.size:
         raise UserError(
             f"{mask}: {hole.width}×{hole.height} pixels, but {image} has {picture.width}×{picture.height}; "
@@ -75,13 +79,3 @@ def complete(image: Image.Image, mask: Image.Image, weights: Path, *, blended: b
     if blended:
         completed = blend(completed, pixels, hole)
     return Image.fromarray(completed[0].transpose(1, 2, 0))
-
-
-def _read(path: Path, mode: str) -> Image.Image:
-    """An image as a viewer shows it: turned as its EXIF data say."""
-    try:
-        return ImageOps.exif_transpose(Image.open(path)).convert(mode)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not an image that can be read ({error}); save it as PNG or JPEG") from None

@@ -1,12 +1,12 @@
 """Masks from image files: white where the hole is."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glcic.errors import UserError
+from glcic.files import digest_of_files, read_image
 from glcic.masks.geometry import Masks
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
@@ -43,10 +43,7 @@ def folder_digest(folder: Path) -> str:
     Raises:
         UserError: there are none.
     """
-    digest = hashlib.sha256()
-    for path in _mask_paths(folder):
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    return digest_of_files(_mask_paths(folder))
 
 
 def _mask_paths(folder: Path) -> list[Path]:
@@ -59,12 +56,9 @@ def _mask_paths(folder: Path) -> list[Path]:
 
 
 def _read(path: Path, size: int) -> NDArray[np.uint8]:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    try:
-        grey = ImageOps.exif_transpose(Image.open(path)).convert("L")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not an image that can be read ({error}); save it as PNG, or remove it") from None
+    grey = read_image(path, "L", "save it as PNG, or remove it")
     if grey.width != grey.height:
         raise UserError(f"{path}: {grey.width}×{grey.height} pixels; make it square, or remove it")
     if grey.width != size:

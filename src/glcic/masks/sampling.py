@@ -52,18 +52,14 @@ def _mask_drawer(holes: Holes, size: int) -> DrawMasks:
         sides, number = (holes.sides[0], holes.sides[1]), (holes.number[0], holes.number[1])
         return partial(box_hole_masks, size=size, sides=sides, border=holes.border, number=number)
     if isinstance(holes, CenterHole):
-        return partial(_center_masks, size=size, side=holes.side)
+        return partial(center_masks, size=size, side=holes.side)
     if isinstance(holes, StrokeHoles):
         return partial(stroke_masks, size=size, ratio=(holes.ratio[0], holes.ratio[1]))
     return partial(file_masks, masks=read_masks(Path(holes.folder), holes.sha256, "holes.sha256", size))
 
 
-def _center_masks(rng: np.random.Generator, n: int, size: int, side: int) -> Masks:
-    return center_masks(n, size, side)
-
-
-def center_masks(n: int, size: int, side: int) -> Masks:
-    """A square of `side` pixels in the middle."""
+def center_masks(rng: np.random.Generator, n: int, size: int, side: int) -> Masks:
+    """A square of `side` pixels in the middle; draws nothing."""
     corner = (size - side) // 2
     return box_masks(np.tile([corner, corner, side, side], (n, 1)), size)
 

@@ -23,10 +23,8 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, 
             the bytes of a safetensors file vary.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(weights.items())}
-    with atomic(path) as temporary:
-        # save, not save_file: that one hides a full disk behind an error of its own
-        content = save(tensors, {"glcic": json.dumps(about, sort_keys=True)})
-        temporary.write_bytes(content)
+    with atomic(path) as temporary:  # save, not save_file: that one hides a full disk behind an error of its own
+        temporary.write_bytes(save(tensors, {"glcic": json.dumps(about, sort_keys=True)}))
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -83,6 +83,12 @@ class Bootstrap:
             low[known], high[known] = np.nanpercentile(drawn[:, known], [tail, 100 - tail], axis=0)
         return low, high
 
+    def estimates(self, of: Totals) -> pd.DataFrame:
+        """A row for each mean: mean, low, high, images (whose value is finite), clusters (that have one)."""
+        low, high = self.interval(of)
+        images = of.numbers.sum(axis=0).astype(np.int64)
+        return pd.DataFrame({"mean": of.means, "low": low, "high": high, "images": images, "clusters": of.clusters})
+
     def _resampled(self, of: Totals) -> Iterator[Floats]:
         """Means of the resamples, (resamples, means), some at a time."""
         clusters = len(of.sums)
@@ -138,25 +144,11 @@ def intervals(scores: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     for mask_set, of_set in scores.groupby("mask_set", sort=False):
         images, wide = by_image(of_set, metrics)
         columns = [(metric, method) for method in names_of(of_set["method"]) for metric in metrics]
-        values = wide[columns].to_numpy(np.float64)
-        of = totals(values, clusters_of(images))
-        low, high = bootstrap.interval(of)
-        found = of.numbers.sum(axis=0).astype(np.int64)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "mask_set": mask_set,
-                    "method": [method for _, method in columns],
-                    "metric": [metric for metric, _ in columns],
-                    "mean": of.means,
-                    "low": low,
-                    "high": high,
-                    "images": found,
-                    "undefined": len(values) - found,
-                    "clusters": of.clusters,
-                }
-            )
-        )
+        rows = [(mask_set, method, metric) for metric, method in columns]
+        names = pd.DataFrame(rows, columns=["mask_set", "method", "metric"])
+        estimates = bootstrap.estimates(totals(wide[columns].to_numpy(np.float64), clusters_of(images)))
+        estimates.insert(4, "undefined", len(images) - estimates["images"])
+        parts.append(names.join(estimates))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -170,6 +162,7 @@ def differences(scores: pd.DataFrame, method: str, bootstrap: Bootstrap) -> pd.D
         mask_set, metric, method, other, difference (mean over images of method − other), low, high, images (where both
         are finite). What is undefined is NaN.
     """
+    columns = ["mask_set", "metric", "method", "other", "difference", "low", "high", "images"]
     parts = []
     metrics = metrics_of(scores.columns)
     for mask_set, of_set in scores.groupby("mask_set", sort=False):
@@ -180,23 +173,10 @@ def differences(scores: pd.DataFrame, method: str, bootstrap: Bootstrap) -> pd.D
         first = wide[[(metric, method) for metric in metrics for _ in others]].to_numpy(np.float64)
         second = wide[[(metric, other) for metric in metrics for other in others]].to_numpy(np.float64)
         with np.errstate(invalid="ignore"):  # ∞ − ∞
-            of = totals(first - second, clusters_of(images))
-        low, high = bootstrap.interval(of)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "mask_set": mask_set,
-                    "metric": np.repeat(metrics, len(others)),
-                    "method": method,
-                    "other": others * len(metrics),
-                    "difference": of.means,
-                    "low": low,
-                    "high": high,
-                    "images": of.numbers.sum(axis=0).astype(np.int64),
-                }
-            )
-        )
-    columns = ["mask_set", "metric", "method", "other", "difference", "low", "high", "images"]
+            estimates = bootstrap.estimates(totals(first - second, clusters_of(images)))
+        pairs = [(mask_set, metric, method, other) for metric in metrics for other in others]
+        names = pd.DataFrame(pairs, columns=columns[:4])
+        parts.append(names.join(estimates.rename(columns={"mean": "difference"}))[columns])
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from glcic.evaluation.definitions import ALL
-from glcic.files import atomic
+from glcic.files import write_text
 from glcic.params import Glcic, Input, Params, Reconstruction
 from glcic.report.contents import METHOD, Contents
 from glcic.report.published import MASK_SET, SOURCES
 from glcic.report.templates import template
-from glcic.report.words import comparisons, failures, interval, number, percent
+from glcic.report.words import comparisons, estimate, failures, number, percent
 
 FILLS = {
     "mean": "the training split's mean pixel",
@@ -38,9 +38,7 @@ def write_card(path: Path, contents: Contents) -> None:
         confidence=percent(params.report.confidence),
         number=number,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def network(params: Params) -> str:
@@ -102,6 +100,6 @@ def scores(contents: Contents) -> list[tuple[str, list[str]]]:
         cells = []
         for metric, mean in methods[METHOD].items():
             digits, row = ALL[metric].digits, contents.interval(mask_set, METHOD, metric)
-            cells.append(f"{number(mean, digits)} {interval(row.get('low'), row.get('high'), digits)}".strip())
+            cells.append(estimate(mean, row.get("low"), row.get("high"), digits))
         rows.append((mask_set, cells))
     return rows

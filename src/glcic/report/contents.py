@@ -1,7 +1,6 @@
 """A report's folder, read: everything that its page and the model card tell."""
 
 import csv
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import pandas as pd
 
 from glcic.errors import UserError
 from glcic.evaluation.tables import Scores, read_methods
+from glcic.files import sha256_of
 from glcic.params import Params
 from glcic.paths import TRAINING_STAGES, ReportFolder
 
@@ -190,25 +190,16 @@ def read_curve(path: Path) -> Curve:
 
 
 def read_weights(path: Path) -> Weights:
-    """What is known of a weights file without loading it.
+    """What is known of a weights file.
 
     Raises:
         UserError: it is missing or no weights file of this project.
     """
-    from safetensors import SafetensorError, safe_open
+    from glcic.networks.weights import load_weights  # torch takes seconds, and tables do without
 
-    try:
-        with safe_open(path, framework="np") as file:
-            about = json.loads((file.metadata() or {})["glcic"])
-            # No mapping, whatever it looks like.
-            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; train first (`dvc repro`)") from None
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is not a weights file of this project ({error}); run `dvc repro`") from None
-    learnt = [shape for name, shape in shapes.items() if not name.endswith(STATISTICS)]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Weights(path.name, digest, sum(math.prod(shape) for shape in learnt), int(about["step"]))
+    tensors, about = load_weights(path)
+    learnt = sum(tensor.numel() for name, tensor in tensors.items() if not name.endswith(STATISTICS))
+    return Weights(path.name, sha256_of(path), learnt, int(about["step"]))
 
 
 def _manifest(path: Path) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from glcic.errors import UserError
 from glcic.evaluation.definitions import ALL, MASK_SETS
-from glcic.files import atomic
+from glcic.files import write_text
 from glcic.report import pictures, tables
 from glcic.report.alarms import PATIENCE, alarms
 from glcic.report.charts import Chart, Estimate, interval_chart, legend_mark, line_chart
@@ -70,8 +70,7 @@ def write_page(path: Path, contents: Contents) -> None:
         raise UserError(
             f"{path}: its tables alone have more than {LARGEST:,} bytes; score fewer sets of masks at a time"
         )
-    with atomic(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    write_text(path, html)
 
 
 def _context(contents: Contents) -> dict[str, Any]:

@@ -22,16 +22,8 @@ class Level:
 
 
 # One after the other is tried until the page is small enough.
-LEVELS = (
-    Level(1, 85),
-    Level(1, 72),
-    Level(0.8, 70),
-    Level(0.6, 65),
-    Level(0.4, 60),
-    Level(0.25, 50),
-    Level(0.12, 40),
-    Level(0.05, 20),
-)
+_KEPT = ((1, 85), (1, 72), (0.8, 70), (0.6, 65), (0.4, 60), (0.25, 50), (0.12, 40), (0.05, 20))
+LEVELS = [Level(scale, quality) for scale, quality in _KEPT]
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,7 @@ Difference = tuple[str, str, str]  # what differs, here, there
 SOURCES = {"synthetic": "synthetic faces, drawn by a program", "celeba": "aligned CelebA", "images": "own images"}
 
 
-def what_differs(
-    params: Params, images: int | None, people: int | None, theirs: Published = MMAGIC
-) -> list[Difference]:
+def what_differs(params: Params, images: int | None, people: int | None) -> list[Difference]:
     """Everything by which our scores on the mask set `box` cannot be compared with the published ones, in words.
 
     Args:
@@ -69,16 +67,16 @@ def what_differs(
     data = f"{SOURCES[params.download.source]}, {part}test split"
     if images is not None:
         data += f": {images:,} images" + ("" if people is None else f" of {people:,} people")
-    found = [("data", data, f"{theirs.data}; how many is not said")]
-    if size != theirs.size:
-        smallest, largest = -(-theirs.sides[0] * size // theirs.size), theirs.sides[1] * size // theirs.size
-        border = -(-theirs.border * size // theirs.size)
+    found = [("data", data, f"{MMAGIC.data}; how many is not said")]
+    if size != MMAGIC.size:
+        smallest, largest = -(-MMAGIC.sides[0] * size // MMAGIC.size), MMAGIC.sides[1] * size // MMAGIC.size
+        border = -(-MMAGIC.border * size // MMAGIC.size)
         found += [
-            ("size", f"{size} × {size} pixels", f"{theirs.size} × {theirs.size} pixels"),
+            ("size", f"{size} × {size} pixels", f"{MMAGIC.size} × {MMAGIC.size} pixels"),
             (
                 "sides of the holes",
                 f"{smallest} to {largest} pixels, {border} from the edge: the same share of the image",
-                f"{theirs.sides[0]} to {theirs.sides[1]} pixels, {theirs.border} from the edge",
+                f"{MMAGIC.sides[0]} to {MMAGIC.sides[1]} pixels, {MMAGIC.border} from the edge",
             ),
         ]
     found += [
@@ -87,7 +85,7 @@ def what_differs(
             f"drawn once, from seed {params.evaluate.mask_seed}, and stored",
             "drawn anew by each evaluation",
         ),
-        ("training", _training(params), f"{theirs.steps:,} steps of {theirs.batch} images"),
+        ("training", _training(params), f"{MMAGIC.steps:,} steps of {MMAGIC.batch} images"),
     ]
     if (network := _network(params)) is not None:
         found.append(("network", network, "the paper's, full width"))

@@ -97,11 +97,9 @@ def slices(scores: pd.DataFrame, methods: Sequence[str], size: int, bootstrap: B
         }
         of = [totals(np.where(which[:, None], values[chosen], np.nan), clusters) for which in here.values()]
         of_all = Totals(np.hstack([one.sums for one in of]), np.hstack([one.numbers for one in of]))
-        low, high = bootstrap.interval(of_all)
         table = pd.DataFrame(
             [(mask_set, method, *kind, metric) for kind in here for metric, method in columns],
             columns=["mask_set", "method", "slice", "bin", "metric"],
         )
-        number = of_all.numbers.sum(axis=0).astype(np.int64)
-        parts.append(table.assign(mean=of_all.means, low=low, high=high, images=number))
+        parts.append(table.join(bootstrap.estimates(of_all).drop(columns="clusters")))
     return pd.concat(parts, ignore_index=True)

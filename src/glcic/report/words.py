@@ -31,6 +31,11 @@ def interval(low: float | None, high: float | None, digits: int) -> str:
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
+def estimate(mean: float | None, low: float | None, high: float | None, digits: int) -> str:
+    """`1.27 [1.20, 1.35]`."""
+    return f"{number(mean, digits)} {interval(low, high, digits)}".strip()
+
+
 def listed(words: Iterable[str]) -> str:
     """`a, b and c`."""
     *first, last = words
@@ -97,7 +102,7 @@ def change(row: Any, digits: int) -> str:
     """A paired difference with its sign and interval, a digit more than the scores: it is about small ones."""
     digits += 1
     plus = "+" if row.difference > 0 else ""
-    return f"{plus}{number(row.difference, digits)} {interval(row.low, row.high, digits)}".strip()
+    return plus + estimate(row.difference, row.low, row.high, digits)
 
 
 def failures(slices: pd.DataFrame, metric: str = "l1_hole") -> list[str]:
@@ -110,7 +115,7 @@ def failures(slices: pd.DataFrame, metric: str = "l1_hole") -> list[str]:
             continue
         best, worst = sorted(records(rows), key=lambda row: row.mean, reverse=about.higher)[:: len(rows) - 1]
         apart = best.high < worst.low or worst.high < best.low  # False for NaN
-        said = [f"“{row.bin}”, {_scored(row, about.digits)}" for row in (worst, best)]
+        said = [f"“{row.bin}”, {estimate(row.mean, row.low, row.high, about.digits)}" for row in (worst, best)]
         sentences.append(
             f"By {SLICES[str(name)]}: "
             + (
@@ -120,7 +125,3 @@ def failures(slices: pd.DataFrame, metric: str = "l1_hole") -> list[str]:
             )
         )
     return sentences
-
-
-def _scored(row: Any, digits: int) -> str:
-    return f"{number(row.mean, digits)} {interval(row.low, row.high, digits)}".strip()

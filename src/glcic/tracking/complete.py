@@ -1,7 +1,6 @@
 """Completing a row from the files of a finished pipeline."""
 
 import csv
-import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from glcic import paths
+from glcic.files import digest_of_files
 from glcic.params import leaves
 from glcic.paths import ReportFolder
 from glcic.report.contents import read_curve
@@ -76,12 +76,9 @@ class Outputs:
     @property
     def digest(self) -> str:
         """SHA-256 over what the row is told, but for weights and data, which dvc.lock stands for."""
-        digest = hashlib.sha256()
         curves = [self.report.curve(stage) for stage in paths.TRAINING_STAGES]
-        for path in sorted({*curves, *self.tables, *self.figures, *self.pages, self.report.metrics, self.lock}):
-            if path.is_file():
-                digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-        return digest.hexdigest()
+        told = {*curves, *self.tables, *self.figures, *self.pages, self.report.metrics, self.lock}
+        return digest_of_files(path for path in sorted(told) if path.is_file())
 
 
 def complete_row(root: Path, params: Mapping[str, Any], outputs: Outputs, title: str | None = None) -> str | None:

@@ -1,6 +1,5 @@
 """The trained completion network as a logged and registered model."""
 
-import hashlib
 import io
 import logging
 import os
@@ -10,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glcic.files import sha256_of
 from glcic.tracking.names import WEIGHTS
 from glcic.tracking.store import address, set_tags
 
@@ -39,7 +39,7 @@ def log_model(
         weights: a safetensors file of a completion network.
         metrics: become the version's tags, like `about`; brought up to date if the version is there already.
     """
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    digest = sha256_of(weights)
     tags = {**{key: f"{value:.6g}" for key, value in metrics.items()}, **about, WEIGHTS: digest}
     for old in client.search_model_versions(f"run_id = '{run.info.run_id}'"):
         if old.tags.get(WEIGHTS) == digest:

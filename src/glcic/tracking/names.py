@@ -1,7 +1,8 @@
 """What rows are marked with, beside MLflow's own names."""
 
-import hashlib
 from pathlib import Path
+
+from glcic.files import digest_of_files
 
 FINGERPRINT = "glcic.fingerprint"  # of the parameters: by it a row is found
 FINISHED = "glcic.finished."  # followed by the stage: its curve is whole
@@ -17,7 +18,4 @@ OUT = "dvc."  # followed by an output's path: the hash that dvc.lock has of it
 
 def digest_of_models(folder: Path) -> str:
     """SHA-256 over the weights files of a folder, which are byte-stable: two rows with the same trained the same."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    return digest_of_files(sorted(folder.glob("*.safetensors")))

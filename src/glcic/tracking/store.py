@@ -63,10 +63,7 @@ def locked(root: Path) -> FileLock:
 
 
 def attach(
-    root: Path,
-    params: Mapping[str, Any],
-    choose: Callable[[Sequence["Run"]], "Run | None"],
-    title: str | None = None,
+    root: Path, params: Mapping[str, Any], choose: Callable[[Sequence["Run"]], "Run | None"], title: str | None = None
 ) -> tuple["MlflowClient", "Run"]:
     """Open the store and choose a row of these parameters; create one if none is chosen.
 

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from pathspec import GitIgnoreSpec
 
 from glcic.errors import UserError
-from glcic.files import atomic
+from glcic.files import atomic, sha256_of, write_text
 
 FINISHED = "finished.json"  # in the folder of a finished training, until one that goes on from it saves
 
@@ -55,7 +55,7 @@ def content_hash(sections: Mapping[str, Any], files: Iterable[Path]) -> str:
         if not path.exists():
             raise UserError(f"{path}: no such file; run `dvc repro`, which makes a stage's inputs first")
         for member in _members(path) if path.is_dir() else [path]:
-            digest.update(f"{member.as_posix()} {_digest(member)}\n".encode())
+            digest.update(f"{member.as_posix()} {sha256_of(member)}\n".encode())
     return digest.hexdigest()
 
 
@@ -77,11 +77,6 @@ def checkpoint_key(stage: str, sections: Mapping[str, Any], files: Iterable[Path
     if extendable(own):
         sections = {**sections, stage: {name: value for name, value in own.items() if name != "steps"}}
     return content_hash(sections, files)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 class Scratch:
@@ -118,11 +113,7 @@ class Scratch:
             lock.acquire(timeout=0)
         except Timeout:
             owner = self._owner.read_text().strip() if self._owner.exists() else "another process"
-            print(
-                f"{self.stage}: {owner} is training this very stage; waiting for it",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"{self.stage}: {owner} is training this very stage; waiting for it", file=sys.stderr, flush=True)
             lock.acquire()
         try:
             self._owner.write_text(f"process {os.getpid()}\n")
@@ -137,7 +128,6 @@ class Scratch:
         Raises:
             UserError: the disk is full; the last checkpoint stays.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._finished.unlink(missing_ok=True)
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
@@ -157,12 +147,10 @@ class Scratch:
 
     def finish(self, models: Path, *, extendable: bool) -> None:
         """Remember which models, a folder, this training ended in, and whether a longer one may go on from it."""
-        self.folder.mkdir(parents=True, exist_ok=True)  # a skipped phase has saved nothing
         self.remember(Finished(content_hash({}, [models]), extendable))
 
     def remember(self, finished: Finished) -> None:
-        with atomic(self._finished) as temporary:
-            temporary.write_text(json.dumps(asdict(finished)))
+        write_text(self._finished, json.dumps(asdict(finished)))
 
     @property
     def finished(self) -> Finished | None:

@@ -16,7 +16,6 @@ def write_curve(path: Path, curve: Sequence[Point]) -> None:
     No times: they would differ from run to run, and the file is an output.
     """
     columns = list(dict.fromkeys(name for point in curve for name in point))
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

@@ -1,7 +1,7 @@
 """How long the checkpoint of a finished training stays.
 
 At first each one does: should DVC be killed before it has recorded the stage, the stage finds its work done. Once a
-later stage has started from its models it goes, unless a longer training may go on from it (see `scratch.py`). Of
+later stage has started from its models it goes, unless a longer training may go on from it (see `checkpoints.py`). Of
 those the newest stays, one per stage: networks, optimisers and the best weights, about four times the models.
 
 This only ever removes checkpoints, and without one a training ends in the same weights, later. No stage need list
@@ -9,8 +9,7 @@ this file, therefore.
 """
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,26 +35,12 @@ def settle(root: Path, stage: str, models: Path) -> None:
     if not of_models:  # they are from DVC's cache
         return
     for scratch in found:
-        with _unused(scratch) as unused:
+        # Of a folder that somebody trains from nothing is changed; and meanwhile nobody begins to.
+        with suppress(Timeout), FileLock(scratch.lock_file, timeout=0):
             finished = scratch.finished
-            if not unused or finished is None:
+            if finished is None:
                 continue
             if scratch is of_models[-1] and finished.extendable:
                 scratch.remember(replace(finished, settled=True))
             elif finished.settled or finished.models == digest:
                 shutil.rmtree(scratch.folder, ignore_errors=True)
-
-
-@contextmanager
-def _unused(scratch: Scratch) -> Iterator[bool]:
-    """Whether nobody trains from a folder; if so, nobody begins to meanwhile."""
-    lock = FileLock(scratch.lock_file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()

@@ -31,7 +31,6 @@ def sample_grid(phase: Phase, batch: Batch, n: int = 8) -> NDArray[np.uint8] | N
 def write_samples(path: Path, phase: Phase, batch: Batch) -> NDArray[np.uint8] | None:
     """Write a phase's sample grid as a PNG, if it has one; returns it."""
     if (grid := sample_grid(phase, batch)) is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as temporary:
             Image.fromarray(grid).save(temporary, format="PNG", optimize=True)
     return grid

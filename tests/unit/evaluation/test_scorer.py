@@ -8,7 +8,7 @@ import pytest
 
 from glcic.data.faces import Faces
 from glcic.evaluation.definitions import METRICS
-from glcic.evaluation.gallery import chosen
+from glcic.evaluation.figures import chosen
 from glcic.evaluation.mask_sets import MaskSet, draw
 from glcic.evaluation.scorer import Evaluation, Methods, Pixels
 from glcic.evaluation.tables import Scores, headline, means, read_methods, write_methods

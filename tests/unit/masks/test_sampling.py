@@ -21,7 +21,7 @@ def parts(mask: np.ndarray) -> int:
 def test_center_is_the_middle_square() -> None:
     expected = np.zeros((2, 1, 9, 9))
     expected[:, :, 2:6, 2:6] = 1
-    masks = center_masks(2, 9, 4)
+    masks = center_masks(np.random.default_rng(0), 2, 9, 4)
     assert masks.dtype == np.uint8
     assert np.array_equal(masks, expected)
 

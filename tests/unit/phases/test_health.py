@@ -56,7 +56,7 @@ def batch(n: int, seed: int = 0) -> Batch:
 def by_hand(phase: TrainJointPhase, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
     """Gradients of both losses over all images at once, at the kept network's last layer."""
     C, D = copy.deepcopy(phase.kept("completion")).eval(), copy.deepcopy(phase.networks["discriminator"]).eval()
-    whole = Batch(*(torch.cat(parts) for parts in zip(*(vars(b).values() for b in batches), strict=True)))
+    whole = Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
     images = phase.images(whole)
     output = C(images.filled, images.dilated)
     wanted = reconstruction_loss(output, images.image, images.mask, phase.reconstruction, 1.0)

@@ -25,9 +25,8 @@ from glcic.report.bootstrap import Bootstrap
 from glcic.report.contents import read_contents, read_curve, read_weights
 from glcic.report.page import LARGEST
 from glcic.report.published import what_differs
-from glcic.report.statistics import write_statistics
 from glcic.report.words import comparisons, interval, listed, number
-from glcic.report.write import write_report
+from glcic.report.write import write_report, write_statistics
 from support import fake_report
 from support.networks import generator
 from support.project import ABOUT, ROOT, Project, default_tree, merge

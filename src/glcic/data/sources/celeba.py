@@ -42,17 +42,10 @@ ZIP = OfficialFile(
     "img_align_celeba.zip", raw.IMAGES, "0B7EVK8r0v71pZjFTYXZWM3FlRnM", "00d2c5bc6d35e252742224ab0c1e8fcb"
 )
 PARTITION = OfficialFile(
-    "list_eval_partition.txt",
-    raw.PARTITION,
-    "0B7EVK8r0v71pY0NSMzRuSXJEVkk",
-    "d32c9cbf5e040fd4025c592c306e6668",
+    raw.PARTITION, raw.PARTITION, "0B7EVK8r0v71pY0NSMzRuSXJEVkk", "d32c9cbf5e040fd4025c592c306e6668"
 )
 IDENTITY = OfficialFile(
-    "identity_CelebA.txt",
-    raw.IDENTITY,
-    "1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS",
-    "32bd1bd63d3c78cd57e08160ec5ed1e2",
-    optional=True,
+    raw.IDENTITY, raw.IDENTITY, "1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS", "32bd1bd63d3c78cd57e08160ec5ed1e2", optional=True
 )
 
 TIMEOUT = 30.0  # seconds without a byte before a connection counts as lost
@@ -68,8 +61,7 @@ def fetch_celeba(
     *,
     local: Path | None,
     mirrors: Sequence[str],
-    zip_md5: str | None,
-    partial: bool,
+    partial_md5: str | None,
     cache: Path,
     use_drive: bool = True,
 ) -> None:
@@ -79,19 +71,16 @@ def fetch_celeba(
     `mirrors` in order (http, https or file), Google Drive. Unfinished downloads stay in the folder `cache`,
     and the next call continues them.
 
-    With `partial` the zip is one with fewer images, known by its MD5 `zip_md5`; otherwise the official one.
+    `partial_md5` is the MD5 of a zip with fewer images, to be taken instead of the official one.
 
     Raises UserError if the zip or the partition is nowhere to be had, or the disk is full.
     """
-    if partial and zip_md5 is None:
-        raise UserError("download.celeba.partial is true: set download.celeba.zip_md5 to the MD5 of the partial zip")
-    images = replace(ZIP, md5=zip_md5) if partial and zip_md5 else ZIP
-
+    images = replace(ZIP, md5=partial_md5) if partial_md5 else ZIP
     for file in (images, PARTITION, IDENTITY):
         places = [bind(_from_folder, local)] if local else []
         places += [bind(_from_mirror, base, cache) for base in mirrors]
         # Drive has only the whole set; and whoever has a part of it has all its files from one place.
-        if use_drive and not partial:
+        if use_drive and not partial_md5:
             places += [bind(_from_drive, cache)]
         with full_disk_explained(folder, cache):
             _obtain(file, folder / file.target, places)

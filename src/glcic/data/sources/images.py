@@ -14,7 +14,6 @@ from glcic.files import atomic
 from glcic.paths import SPLITS
 
 UNUSABLE = re.compile("[\r\n\ud800-\udfff]")  # line breaks, and bytes that are not UTF-8
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
 
 
 def gather_images(
@@ -43,9 +42,7 @@ def gather_images(
             with atomic(folder / raw.IMAGES) as temporary:
                 _pack(temporary, names, read)
                 _check_digest(temporary, digest, source)
-            with atomic(folder / raw.PARTITION) as temporary:
-                lines = "".join(f"{name} {splits[name]}\n" for name in names)
-                temporary.write_text(lines, encoding="utf-8", newline="\n")
+            raw.write_partition(folder, splits)
 
 
 @contextmanager
@@ -103,10 +100,7 @@ def _pack(path: Path, names: Sequence[str], read: Callable[[str], bytes]) -> Non
                 image = read(name)
             except raw.UNREADABLE as error:
                 raise UserError(f"the image {name} cannot be read ({error}): mend or remove it") from error
-            info = zipfile.ZipInfo(name, date_time=EPOCH)
-            info.create_system = 3  # Unix, also on Windows
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, image)
+            archive.writestr(raw.member(name, 0o644), image)
 
 
 def _check_digest(path: Path, digest: str | None, source: Path) -> None:

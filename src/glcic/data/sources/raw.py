@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from glcic.errors import UserError
+from glcic.files import write_text
 from glcic.paths import SPLITS
 
 IMAGES = "images.zip"
@@ -43,6 +44,19 @@ def members(zip_path: Path) -> list[str]:
         raise UserError(f"{zip_path} is missing: run the download stage again") from None
     except (zipfile.BadZipFile, ValueError) as error:  # ValueError: offsets that make no sense
         raise UserError(f"{zip_path} is no readable zip ({error}): replace it by a whole one") from error
+
+
+def member(name: str, permissions: int = 0) -> zipfile.ZipInfo:
+    """A member of a zip to be written, of which nothing depends on time or platform."""
+    info = zipfile.ZipInfo(name)  # dated 1980, the earliest that a zip can hold
+    info.create_system = 3  # Unix, also on Windows
+    info.external_attr = permissions << 16
+    return info
+
+
+def write_partition(folder: Path, splits: Mapping[str, int]) -> None:
+    """Write the partition file: the split of every image by its name."""
+    write_text(folder / PARTITION, "".join(f"{name} {split}\n" for name, split in splits.items()))
 
 
 def read_partition(path: Path) -> dict[str, int]:

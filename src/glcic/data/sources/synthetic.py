@@ -650,9 +650,5 @@ def write_synthetic(folder: Path, *, train: int, val: int, test: int, seed: int,
     with atomic(folder / raw.IMAGES) as archive, zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
         faces = jpegs(len(names), seed, processes)
         for name, data in zip(names, tqdm(faces, "faces", len(names), disable=None), strict=True):
-            member = zipfile.ZipInfo(raw.CELEBA_FOLDER + name, date_time=(1980, 1, 1, 0, 0, 0))
-            member.create_system = 3  # Unix, so that the bytes are the same on every platform
-            file.writestr(member, data)
-    lines = (f"{name} {split}\n" for name, split in zip(names, partition, strict=True))
-    with atomic(folder / raw.PARTITION) as splits:
-        splits.write_text("".join(lines), encoding="ascii", newline="\n")
+            file.writestr(raw.member(raw.CELEBA_FOLDER + name), data)
+    raw.write_partition(folder, dict(zip(names, partition, strict=True)))

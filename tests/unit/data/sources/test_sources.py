@@ -26,7 +26,10 @@ from glcic.data.sources import celeba, raw
 from glcic.data.sources.celeba import fetch_celeba
 from glcic.data.sources.images import gather_images
 from glcic.errors import UserError
+from glcic.experiments.presets import preset_params
 from glcic.files import atomic
+from pipeline import download
+from support.project import ROOT
 
 
 def noise(seed: int, side: int = 8) -> bytes:
@@ -140,8 +143,7 @@ def fetch(tmp_path: Path) -> Callable[..., Path]:
         defaults: dict[str, Any] = {
             "local": None,
             "mirrors": [],
-            "zip_md5": None,
-            "partial": False,
+            "partial_md5": None,
             "use_drive": False,
         }
         fetch_celeba(folder, cache=tmp_path / "cache", **(defaults | options))
@@ -338,10 +340,24 @@ def test_a_wrong_file_in_one_place_leads_to_the_next(mirror: Mirror, fetch: Call
 
 def test_a_partial_zip_is_accepted_only_when_said_so(official: Path, fetch: Callable[..., Path]) -> None:
     found = write_zip(official / "img_align_celeba.zip", {"img_align_celeba/000001.jpg": noise(1)})
-    for refused in ({}, {"zip_md5": found}, {"partial": True, "zip_md5": "0" * 32}, {"partial": True}):
+    for refused in ({}, {"partial_md5": "0" * 32}):
         with pytest.raises(UserError, match="partial"):
             fetch(local=official, **refused)
-    assert_fetched(fetch(local=official, partial=True, zip_md5=found), official)
+    assert_fetched(fetch(local=official, partial_md5=found), official)
+
+
+@pytest.mark.parametrize("partial", [True, False])
+def test_the_md5_of_a_part_counts_only_where_a_part_is_wanted(
+    partial: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(download, "fetch_celeba", lambda folder, **options: found.update(options))
+    params = preset_params("default", ROOT / "presets")
+    section = params.download.celeba.model_copy(update={"partial": partial, "zip_md5": "0" * 32})
+    source = params.download.model_copy(update={"source": "celeba", "celeba": section})
+    monkeypatch.chdir(tmp_path)
+    download.main(params.model_copy(update={"download": source}))
+    assert found["partial_md5"] == ("0" * 32 if partial else None)
 
 
 def test_a_corrupt_zip_is_refused_even_with_the_right_md5(official: Path, fetch: Callable[..., Path]) -> None:
@@ -350,7 +366,7 @@ def test_a_corrupt_zip_is_refused_even_with_the_right_md5(official: Path, fetch:
     with pytest.raises(UserError, match="no whole zip"):
         fetch(local=official)
     with pytest.raises(UserError, match="no readable zip"):
-        fetch(local=official, partial=True, zip_md5=hashlib.md5(broken).hexdigest())
+        fetch(local=official, partial_md5=hashlib.md5(broken).hexdigest())
 
 
 def test_when_all_places_fail_the_message_says_what_to_do(
@@ -390,7 +406,7 @@ def test_celeba_from_drive(official: Path, fetch: Callable[..., Path], monkeypat
 def test_drive_is_not_asked_for_a_partial_zip(fetch: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(celeba.gdown, "download", lambda **options: pytest.fail("Drive was asked"))
     with pytest.raises(UserError, match=r"runtime\.celeba"):
-        fetch(use_drive=True, partial=True, zip_md5="0" * 32)
+        fetch(use_drive=True, partial_md5="0" * 32)
 
 
 def test_a_full_disk_leaves_nothing_half_written_of_a_copy(
