@@ -8,7 +8,6 @@ from pipeline import stage
 
 def main(params: Params) -> None:
     """Write data/faces: faces.npy, index.csv, refused.csv, summary.json."""
-    paths.FACES.mkdir(parents=True, exist_ok=True)
     crop_all(
         paths.RAW,
         paths.FACES,

@@ -44,8 +44,9 @@ def main(params: Params) -> None:
     with Evaluation(methods, batch=section.batch, processes=params.runtime.threads, extra=section.extra) as evaluation:
         val = [evaluation.scores(faces["val"], holes, alone="completion") for holes in sets["val"]]
         test = [evaluation.scores(faces["test"], holes) for holes in sets["test"]]
-    tables = {split: pd.concat([table for table, _ in found]) for split, found in (("val", val), ("test", test))}
-    scores = pd.concat(tables, names=["split"]).reset_index("split").reset_index(drop=True)
+    of_split = [table.assign(split=split) for split, found in (("val", val), ("test", test)) for table, _ in found]
+    scores = pd.concat(of_split, ignore_index=True)
+    scores.insert(0, "split", scores.pop("split"))
     write_csv(paths.REPORT.scores, scores.replace([np.inf, -np.inf], np.nan), float_format="%.6g")
     write_text(paths.REPORT.methods, write_methods(means_of(test)))
     write_text(paths.REPORT.metrics, json.dumps(headline(means_of(val), means_of(test)), indent=2) + "\n")
@@ -91,7 +92,8 @@ def _draw_figure(faces: Faces, sets: Sequence[MaskSet], methods: Methods, rows: 
 
 def _write_gallery(faces: Faces, sets: Sequence[MaskSet], scores: pd.DataFrame, methods: Methods, k: int) -> None:
     """Best, median and worst completions of each mask set, by the last network: input, completed, ground truth."""
-    shutil.rmtree(paths.REPORT.gallery, ignore_errors=True)
+    if paths.REPORT.gallery.exists():
+        shutil.rmtree(paths.REPORT.gallery)
     tables = []
     own = scores[(scores["split"] == "test") & (scores["method"] == "completion")]
     for holes in sets:

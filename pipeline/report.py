@@ -10,8 +10,7 @@ from pipeline import stage
 def main(params: Params) -> None:
     """Write reports/intervals.csv, differences.csv, slices.csv and index.html, and models/model_card.md."""
     configuration = load(paths.PARAMS)
-    made_of = {"summary": paths.FACES_SUMMARY, "weights": paths.COMPLETION}
-    write_report(paths.REPORT.folder, params, **made_of, card=paths.CARD)
+    write_report(paths.REPORT.folder, params, summary=paths.FACES_SUMMARY, weights=paths.COMPLETION, card=paths.CARD)
     # Here, since in the queue of experiments nothing else would run after this last stage.
     complete_row(paths.ROOT, configuration.model_dump(mode="json"), Outputs())
 

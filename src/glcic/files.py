@@ -21,10 +21,10 @@ def atomic(path: Path) -> Iterator[Path]:
     It ends in the name of `path`, because some writers choose a format by the suffix. The folder is made if need be.
     Raises DiskFull, naming `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         with full_disk_explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             temporary.replace(path)
     finally:
@@ -64,14 +64,13 @@ def read_image(path: Path, mode: str, remedy: str) -> "Image":
         remedy: what to do about a file that is no image.
 
     Raises:
-        FileNotFoundError: there is none.
-        UserError: it is no image that can be read.
+        UserError: there is none, or it is no image that can be read.
     """
     from PIL import Image, ImageOps
 
     try:
         return ImageOps.exif_transpose(Image.open(path)).convert(mode)
     except FileNotFoundError:
-        raise
+        raise UserError(f"{path}: no such file") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: not an image that can be read ({error}); {remedy}") from None

@@ -50,7 +50,7 @@ def crop_image(data: bytes, size: int, square: int | None) -> NDArray[np.uint8]:
 
 
 def crop_all(source: Path, folder: Path, *, size: int, square: int | None, max_refused: float, processes: int) -> None:
-    """Turn the raw layout of `source` into packed arrays in the existing `folder`.
+    """Turn the raw layout of `source` into packed arrays in `folder`.
 
     Writes faces.npy, uint8 (N, 3, S, S); index.csv: row, file, split, identity; refused.csv: file, reason;
     summary.json: counts, mean pixel of the training split in [0, 1], SHA-256 of faces.npy.

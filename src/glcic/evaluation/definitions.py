@@ -70,6 +70,8 @@ METHODS = {
     "nearest": "nearest training image",
 }
 
+RANKS = ("best", "median", "worst")  # whose completions a gallery shows
+
 # Top and left of 128 pixels: at least 16 from the edge, as in the system whose holes these are.
 PLACES = ((16, 16), (16, 48), (16, 80), (48, 16), (48, 48), (48, 80), (80, 16), (80, 48), (80, 80), (64, 48))
 SHARES = (1, 10, 20, 30, 40, 50, 60)  # per cent of the image, edges of the buckets of free-form holes

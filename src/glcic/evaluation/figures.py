@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from glcic.evaluation.definitions import RANKS
 from glcic.files import atomic
 
-RANKS = ("best", "median", "worst")
-BY = "l1_hole"
+RANKED_BY = "l1_hole"
 
 
 def completions_figure(path: Path, columns: Mapping[str, NDArray[np.uint8]], largest: int = 900_000) -> None:
@@ -90,12 +90,11 @@ def chosen(scores: pd.DataFrame, k: int) -> pd.DataFrame:
     Returns:
         rank, item (number within the split), row, file, l1_hole, psnr; best first, worst last.
     """
-    order = np.argsort(scores[BY].to_numpy(), kind="stable")
+    order = np.argsort(scores[RANKED_BY].to_numpy(), kind="stable")
     n = len(order)
     k = min(k, n // len(RANKS)) if n >= len(RANKS) else 0
     middle = (n - k) // 2
     picked = {"best": order[:k], "median": order[middle : middle + k], "worst": order[n - k :]}
-    parts = [
-        scores.iloc[items][["row", "file", BY, "psnr"]].assign(rank=rank, item=items) for rank, items in picked.items()
-    ]
-    return pd.concat(parts, ignore_index=True)[["rank", "item", "row", "file", BY, "psnr"]]
+    shown = scores[["row", "file", RANKED_BY, "psnr"]]
+    parts = [shown.iloc[items].assign(rank=rank, item=items) for rank, items in picked.items()]
+    return pd.concat(parts, ignore_index=True)[["rank", "item", "row", "file", RANKED_BY, "psnr"]]

@@ -201,8 +201,9 @@ def _trained(run: Run, commit: str) -> tuple[TrainedRun, Callable[[Any, Any], An
 
     methods = read_methods(git("show", f"{commit}:./{paths.REPORT.methods}"))
     with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / paths.COMPLETION
         take_outputs(commit, [paths.COMPLETION], Path(folder))
-        if not (weights := folder / paths.COMPLETION).exists():
+        if not weights.exists():
             raise UserError(
                 f"{paths.COMPLETION} of experiment {run.name} is not in DVC's cache; run `dvc exp remove {run.name}` "
                 "and this command again, to train it anew"

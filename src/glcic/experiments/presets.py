@@ -51,7 +51,7 @@ def overlays_of(name: str, folder: Path, where: str = "") -> list[tuple[Path, Ma
     """What a preset lays over the defaults, with its file; nothing for the defaults themselves.
 
     Args:
-        where: somebody names the preset; for errors.
+        where: put before the message of an error: the place that names the preset, with a colon.
     """
     path = _overlay_path(name, folder, where)
     return [] if name == "default" else [(path, {"preset": name, **read_tree(YAML(typ="safe"), path)})]

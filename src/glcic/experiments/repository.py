@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from glcic.errors import UserError
+from glcic.files import atomic
 from glcic.training.stop import StopRequest
 
 # What may differ from the commit that experiments start from.
@@ -152,9 +153,9 @@ def take_outputs(commit: str, paths: Sequence[Path], folder: Path) -> None:
         except OSError:
             continue
         for file in files:
-            target = folder / file.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                target.write_bytes(outputs.read_bytes(file))
+                content = outputs.read_bytes(file)
             except OSError:
-                target.unlink(missing_ok=True)
+                continue
+            with atomic(folder / file.lstrip("/")) as temporary:
+                temporary.write_bytes(content)

@@ -53,13 +53,12 @@ def completions(folder: Path, faces: Faces, holes: MaskSet) -> Pixels:
     completed = faces.read(np.arange(len(faces)))
     for item, (image, mask) in enumerate(zip(completed, holes.masks, strict=True)):
         path = folder / holes.name / _name(item)
-        try:
-            pixels = np.asarray(read_image(path, "RGB", "save it as PNG"))
-        except FileNotFoundError:
+        if not path.exists():
             raise UserError(
                 f"{path}: no such file; there must be one for each of the {len(faces)} test images, from "
                 f"{_name(0)} to {_name(len(faces) - 1)}"
-            ) from None
+            )
+        pixels = np.asarray(read_image(path, "RGB", "save it as PNG"))
         if pixels.shape[:2] != image.shape[1:]:
             raise UserError(
                 f"{path}: {pixels.shape[1]}×{pixels.shape[0]} pixels, but the images are {faces.size}×{faces.size}; "

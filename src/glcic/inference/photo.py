@@ -27,10 +27,7 @@ def complete_photo(image: Path, mask: Path, output: Path, weights: Path, *, blen
             unknown.
     """
     remedy = "save it as PNG or JPEG"
-    try:
-        picture, hole = read_image(image, "RGB", remedy), read_image(mask, "L", remedy)
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: no such file") from None
+    picture, hole = read_image(image, "RGB", remedy), read_image(mask, "L", remedy)
     if hole.size != picture.size:
         raise UserError(
             f"{mask}: {hole.width}×{hole.height} pixels, but {image} has {picture.width}×{picture.height}; "

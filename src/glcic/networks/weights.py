@@ -34,13 +34,15 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         UserError: the file is missing or no weights file of this project.
     """
     if not path.exists():
-        raise UserError(f"{path}: no such file; train first (`dvc repro`) or name another weights file")
+        raise UserError(f"{path}: no such file; train first (`dvc repro`), or name another weights file")
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["glcic"])
         return load_file(path), about
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is not a weights file of this project ({error}); name another one") from None
+        raise UserError(
+            f"{path} is not a weights file of this project ({error}); run `dvc repro`, or name another"
+        ) from None
 
 
 def with_weights(network: Network, path: Path) -> Network:

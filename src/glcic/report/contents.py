@@ -12,13 +12,13 @@ from typing import Any
 import pandas as pd
 
 from glcic.errors import UserError
+from glcic.evaluation.definitions import RANKS
 from glcic.evaluation.tables import Scores, read_methods
 from glcic.files import sha256_of
 from glcic.params import Params
 from glcic.paths import TRAINING_STAGES, ReportFolder
 
 METHOD = "completion"  # whose report it is
-RANKS = ("best", "median", "worst")
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norm: kept with weights, not learnt
 
 HASHES = dict.fromkeys(("sha256", "faces_sha256"), str)  # one of nothing but digits would become a number

@@ -22,8 +22,9 @@ class Level:
 
 
 # One after the other is tried until the page is small enough.
-_KEPT = ((1, 85), (1, 72), (0.8, 70), (0.6, 65), (0.4, 60), (0.25, 50), (0.12, 40), (0.05, 20))
-LEVELS = [Level(scale, quality) for scale, quality in _KEPT]
+LEVELS = tuple(
+    Level(*level) for level in ((1, 85), (1, 72), (0.8, 70), (0.6, 65), (0.4, 60), (0.25, 50), (0.12, 40), (0.05, 20))
+)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def settle(root: Path, stage: str, models: Path) -> None:
     if not of_models:  # they are from DVC's cache
         return
     for scratch in found:
-        # Of a folder that somebody trains from nothing is changed; and meanwhile nobody begins to.
+        # A folder that somebody is training in is left alone; while we hold its lock, nobody begins to.
         with suppress(Timeout), FileLock(scratch.lock_file, timeout=0):
             finished = scratch.finished
             if finished is None:

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from glcic import tracking
 from glcic.errors import UserError
 from glcic.evaluation.definitions import METHODS, METRICS
+from glcic.experiments import compare
 from glcic.experiments.compare import TrainedRun, read_comparison, report, runs_of
 from glcic.experiments.runs import Run
 from glcic.params import Params
@@ -68,6 +69,14 @@ def test_speed_is_read_from_the_row_that_recorded_it(tmp_path: Path) -> None:
     assert tracking.recorded(tmp_path, params, [name, "train_joint/nothing"]) == {name: 7.0}
     assert tracking.recorded(tmp_path, params | {"seed": 99}, [name]) == {}
     assert tracking.recorded(tmp_path, params | {"tracking": {"enabled": False}}, [name]) == {}
+
+
+def test_weights_that_are_gone_are_trained_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "git", lambda *_: "mask_set,method,psnr\ncenter,completion,20\n")
+    monkeypatch.setattr(compare, "take_outputs", lambda *_: None)
+    run = Run("ours", "", Params.model_validate(default_tree()))
+    with pytest.raises(UserError, match=r"completion_last.* of experiment ours.*; run `dvc exp remove ours`"):
+        compare._trained(run, "HEAD")
 
 
 def test_report_ranks_the_runs_and_shows_every_classical_method() -> None:

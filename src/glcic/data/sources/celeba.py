@@ -42,10 +42,10 @@ ZIP = OfficialFile(
     "img_align_celeba.zip", raw.IMAGES, "0B7EVK8r0v71pZjFTYXZWM3FlRnM", "00d2c5bc6d35e252742224ab0c1e8fcb"
 )
 PARTITION = OfficialFile(
-    raw.PARTITION, raw.PARTITION, "0B7EVK8r0v71pY0NSMzRuSXJEVkk", "d32c9cbf5e040fd4025c592c306e6668"
+    "list_eval_partition.txt", raw.PARTITION, "0B7EVK8r0v71pY0NSMzRuSXJEVkk", "d32c9cbf5e040fd4025c592c306e6668"
 )
 IDENTITY = OfficialFile(
-    raw.IDENTITY, raw.IDENTITY, "1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS", "32bd1bd63d3c78cd57e08160ec5ed1e2", optional=True
+    "identity_CelebA.txt", raw.IDENTITY, "1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS", "32bd1bd63d3c78cd57e08160ec5ed1e2", True
 )
 
 TIMEOUT = 30.0  # seconds without a byte before a connection counts as lost

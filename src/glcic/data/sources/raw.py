@@ -46,7 +46,7 @@ def members(zip_path: Path) -> list[str]:
         raise UserError(f"{zip_path} is no readable zip ({error}): replace it by a whole one") from error
 
 
-def member(name: str, permissions: int = 0) -> zipfile.ZipInfo:
+def member(name: str, permissions: int = 0o600) -> zipfile.ZipInfo:
     """A member of a zip to be written, of which nothing depends on time or platform."""
     info = zipfile.ZipInfo(name)  # dated 1980, the earliest that a zip can hold
     info.create_system = 3  # Unix, also on Windows
