@@ -1,11 +1,19 @@
 """A tiny pipeline that every test can afford."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from support.project import Project
+
+
+def pytest_configure() -> None:
+    """Hear signals: a shell that starts the tests in the background has them and their children ignore SIGINT."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
