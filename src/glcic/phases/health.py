@@ -47,7 +47,8 @@ def health_scores(
             found = torch.stack([gradient(loss, weight) for loss in losses(images, output)])
             pulls += found * (len(part.image) / n)
 
-            completed, mask = _levels(phase.prepare.to_unit(output.detach())), part.mask.long()
+            levels = (phase.prepare.to_unit(output.detach()) * 255).round().clamp(0, 255)  # as saved in 8 bits
+            completed, mask = levels.long().cpu(), part.mask.long()
             ends = ((completed == 0) | (completed == 255)) & mask.bool()
             saturated, values = saturated + int(ends.sum()), values + 3 * int(mask.sum())
             variety.add(completed, part.image.long(), mask)
@@ -92,11 +93,6 @@ class Variety:
         variance = (n * self._squares - torch.as_tensor(self._sums).square()).double() / n.square().clamp_min(1)
         completed, truth = variance.flatten(1).sum(dim=1).tolist()  # 0 where n < 2: one image does not vary
         return (completed / truth) ** 0.5 if truth > 0 else None
-
-
-def _levels(values: Tensor) -> Tensor:
-    """From [0, 1] to what is saved in 8 bits: 0 to 255, int64, on the CPU."""
-    return (values * 255).round().clamp(0, 255).long().cpu()
 
 
 @contextmanager

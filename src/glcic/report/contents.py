@@ -15,6 +15,7 @@ from glcic.errors import UserError
 from glcic.evaluation.definitions import RANKS
 from glcic.evaluation.tables import Scores, read_methods
 from glcic.files import sha256_of
+from glcic.networks.weights import read_about
 from glcic.params import Params
 from glcic.paths import TRAINING_STAGES, ReportFolder
 
@@ -195,10 +196,8 @@ def read_weights(path: Path) -> Weights:
     Raises:
         UserError: it is missing or no weights file of this project.
     """
-    from glcic.networks.weights import load_weights  # torch takes seconds, and tables do without
-
-    tensors, about = load_weights(path)
-    learnt = sum(tensor.numel() for name, tensor in tensors.items() if not name.endswith(STATISTICS))
+    about, shapes = read_about(path)
+    learnt = sum(math.prod(shape) for name, shape in shapes.items() if not name.endswith(STATISTICS))
     return Weights(path.name, sha256_of(path), learnt, int(about["step"]))
 
 

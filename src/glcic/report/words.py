@@ -115,13 +115,7 @@ def failures(slices: pd.DataFrame, metric: str = "l1_hole") -> list[str]:
             continue
         best, worst = sorted(records(rows), key=lambda row: row.mean, reverse=about.higher)[:: len(rows) - 1]
         apart = best.high < worst.low or worst.high < best.low  # False for NaN
-        said = [f"“{row.bin}”, {estimate(row.mean, row.low, row.high, about.digits)}" for row in (worst, best)]
-        sentences.append(
-            f"By {SLICES[str(name)]}: "
-            + (
-                f"worst for {said[0]}; best for {said[1]}."
-                if apart
-                else f"from {said[1]} to {said[0]}, no clear difference."
-            )
-        )
+        first, last = (f"“{row.bin}”, {estimate(row.mean, row.low, row.high, about.digits)}" for row in (best, worst))
+        told = f"worst for {last}; best for {first}" if apart else f"from {first} to {last}, no clear difference"
+        sentences.append(f"By {SLICES[str(name)]}: {told}.")
     return sentences

@@ -131,7 +131,8 @@ def _from_mirror(base: str, cache: Path, file: OfficialFile, target: Path) -> No
             part.unlink()  # its beginning may be another mirror's, or broken: this one deserves a fresh start
             _download(url, part)
         _check_or_remove(part, file, origin=url)
-        _move(part, target)
+        with atomic(target) as temporary:
+            shutil.move(part, temporary)
 
 
 def _from_drive(cache: Path, file: OfficialFile, target: Path) -> None:
@@ -142,7 +143,8 @@ def _from_drive(cache: Path, file: OfficialFile, target: Path) -> None:
         except (DownloadError, requests.RequestException) as error:
             raise UserError(f"Google Drive: {error}") from error
         _check_or_remove(path, file, origin="Google Drive's file")
-        _move(path, target)
+        with atomic(target) as temporary:
+            shutil.move(path, temporary)
 
 
 def _download(url: str, part: Path) -> None:
@@ -213,11 +215,6 @@ def _check_or_remove(download: Path, file: OfficialFile, origin: str) -> None:
     except UserError:
         download.unlink()
         raise
-
-
-def _move(download: Path, target: Path) -> None:
-    with atomic(target) as temporary:
-        shutil.move(download, temporary)
 
 
 @contextmanager
