@@ -184,8 +184,9 @@ def mirror(official: Path) -> Iterator[Mirror]:
             state.requests.append((name, asked))
             path = state.folder / name
             if state.failures or self.path != f"/celeba/{name}" or not path.exists():
-                self.send_error(503 if state.failures else 404)
-                state.failures = max(0, state.failures - 1)
+                code = 503 if state.failures else 404
+                state.failures = max(0, state.failures - 1)  # before the answer, upon which the next request may come
+                self.send_error(code)
                 return
             body = path.read_bytes()
             start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and state.ranges else 0
