@@ -2,9 +2,11 @@
 
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from support.project import Project
 
@@ -27,20 +29,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cropped(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A tiny project whose data are downloaded and cropped; tests copy from it and leave it as it is."""
-    project = Project(tmp_path_factory.mktemp("cropped"), {})
-    project.stage("download")
-    project.stage("crop")
-    return project
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all workers of a run have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+def made_once(folder: Path, make: Callable[[Path], object]) -> Project:
+    """The project in a shared folder: the first worker that asks makes it, and the others wait for it."""
+    with FileLock(f"{folder}.lock"):
+        if not (done := folder.with_suffix(".done")).exists():
+            make(folder)
+            done.touch()
+    return Project.existing(folder)
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def cropped(shared: Path) -> Project:
+    """A tiny project whose data are downloaded and cropped; tests copy from it and leave it as it is."""
+
+    def make(folder: Path) -> None:
+        project = Project(folder, {})
+        project.stage("download")
+        project.stage("crop")
+
+    return made_once(shared / "cropped", make)
+
+
+@pytest.fixture(scope="session")
+def finished(shared: Path) -> Project:
     """A tiny project whose seven stages have run, the joint one at a constant rate; tests copy it."""
-    project = Project(tmp_path_factory.mktemp("finished") / "project", {"train_joint": {"schedule": "constant"}})
-    project.repro()
-    return project
+
+    def make(folder: Path) -> None:
+        Project(folder, {"train_joint": {"schedule": "constant"}}).repro()
+
+    return made_once(shared / "finished", make)
 
 
 @pytest.fixture

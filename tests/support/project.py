@@ -1,6 +1,5 @@
 """A tiny project in a temporary folder, and the parameters that make it so."""
 
-import copy
 import os
 import shutil
 import subprocess
@@ -106,9 +105,14 @@ class Project:
 
     def at(self, folder: Path) -> "Project":
         """The copy or clone of this project that lies in `folder`."""
-        other = copy.copy(self)
-        other.folder = folder
-        return other
+        return Project.existing(folder)
+
+    @classmethod
+    def existing(cls, folder: Path) -> "Project":
+        """The one that lies in `folder` already."""
+        project = cls.__new__(cls)
+        project.folder = folder
+        return project
 
     @property
     def environment(self) -> dict[str, str]:

@@ -7,8 +7,6 @@ from PIL import Image
 
 from glcic.errors import UserError
 from glcic.files import atomic, read_image
-from glcic.inference.blending import blend
-from glcic.inference.completer import Completer
 
 WHITE = 128  # of 255: from here on a pixel of a mask is hole
 
@@ -67,6 +65,9 @@ def complete(image: Image.Image, mask: Image.Image, weights: Path, *, blended: b
         >>> photo, mask = Image.open("photo.jpg"), Image.open("mask.png")  # doctest: +SKIP
         >>> complete(photo, mask, Path("completion.safetensors")).save("completed.png")  # doctest: +SKIP
     """
+    from glcic.inference.blending import blend  # these take seconds, and a path may be wrong before
+    from glcic.inference.completer import Completer
+
     if image.size != mask.size:
         raise ValueError(f"the mask has {mask.size} pixels, the image {image.size}")
     # Copies: PyTorch warns of read-only arrays.
