@@ -1,4 +1,4 @@
-"""Stage 2: crop and scale every image and pack all of them into one array."""
+"""Stage 2: crop and scale the images, and pack them into one array."""
 
 from glcic import paths
 from glcic.data.crop import crop_all
@@ -7,14 +7,14 @@ from pipeline import stage
 
 
 def main(params: Params) -> None:
-    """Write data/faces: faces.npy, index.csv, refused.csv, summary.json."""
+    """Write data/images: images.npy, index.csv, skipped.csv and summary.json."""
     crop_all(
         paths.RAW,
-        paths.FACES,
-        size=params.crop.size,
-        square=params.crop.square,
-        max_refused=params.crop.max_refused,
-        processes=params.runtime.threads,
+        paths.IMAGES,
+        image_size=params.crop.image_size,
+        center_crop=params.crop.center_crop,
+        max_skipped_fraction=params.crop.max_skipped_fraction,
+        processes=params.runtime.num_threads,
     )
 
 

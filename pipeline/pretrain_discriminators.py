@@ -1,7 +1,8 @@
-"""Stage 4: train the discriminators alone, against the frozen completion network."""
+"""Stage 4: train the discriminators alone, against the frozen generator."""
 
 from glcic import paths
-from glcic.networks import discriminators, generators
+from glcic.networks.discriminators import build_discriminator
+from glcic.networks.generators import build_generator
 from glcic.networks.weights import with_weights
 from glcic.params import Params
 from glcic.phases.pretrain_discriminators import PretrainDiscriminatorsPhase
@@ -12,19 +13,19 @@ def main(params: Params) -> None:
     """Write models/pretrain_discriminators and its curve."""
     section, networks = params.pretrain_discriminators, params.networks
     with training_stage.opened("pretrain_discriminators", params, section, after=["pretrain_generator"]) as opened:
-        completion = with_weights(generators.completion_network(networks.completion, params.input), paths.PRETRAINED)
-        discriminator = discriminators.discriminator(networks.discriminator, params.crop.size)
+        generator = with_weights(build_generator(networks.generator, params.input), paths.PRETRAINED)
+        discriminator = build_discriminator(networks.discriminator, params.crop.image_size)
         phase = PretrainDiscriminatorsPhase(
             opened.fabric,
-            completion,
+            generator,
             discriminator,
             section,
-            params.adversarial,
+            params.gan,
             params.input,
-            opened.faces.mean_pixel,
+            opened.images.mean_pixel,
             params.runtime.compile,
         )
-        opened.train(phase, local_window=discriminator.local_window or params.crop.size, score=None)
+        opened.train(phase, local_window=discriminator.local_window or params.crop.image_size, score=None)
 
 
 if __name__ == "__main__":

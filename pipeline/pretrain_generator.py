@@ -1,6 +1,6 @@
-"""Stage 3: train the completion network alone."""
+"""Stage 3: train the generator alone."""
 
-from glcic.networks.generators import completion_network
+from glcic.networks.generators import build_generator
 from glcic.params import Params
 from glcic.phases.pretrain_generator import PretrainGeneratorPhase
 from pipeline import stage, training_stage
@@ -10,11 +10,11 @@ def main(params: Params) -> None:
     """Write models/pretrain_generator, its curve and its sample grid."""
     section = params.pretrain_generator
     with training_stage.opened("pretrain_generator", params, section) as opened:
-        completion = completion_network(params.networks.completion, params.input)
+        generator = build_generator(params.networks.generator, params.input)
         phase = PretrainGeneratorPhase(
-            opened.fabric, completion, section, params.input, opened.faces.mean_pixel, params.runtime.compile
+            opened.fabric, generator, section, params.input, opened.images.mean_pixel, params.runtime.compile
         )
-        opened.train(phase, local_window=params.crop.size)  # nothing looks through it
+        opened.train(phase, local_window=params.crop.image_size)  # unused in this phase
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
-"""Stage 7: say how sure the scores are, where they fail, and what it all is, on one page."""
+"""Stage 7: write the report, with confidence intervals, scores by subset, a model card and an HTML page."""
 
 from glcic import paths
 from glcic.params import Params, load
 from glcic.report.write import write_report
-from glcic.tracking import Outputs, complete_row
+from glcic.tracking import Outputs, complete_run
 from pipeline import stage
 
 
 def main(params: Params) -> None:
     """Write reports/intervals.csv, differences.csv, slices.csv and index.html, and models/model_card.md."""
     configuration = load(paths.PARAMS)
-    write_report(paths.REPORT.folder, params, summary=paths.FACES_SUMMARY, weights=paths.COMPLETION, card=paths.CARD)
-    # Here, since in the queue of experiments nothing else would run after this last stage.
-    complete_row(paths.ROOT, configuration.model_dump(mode="json"), Outputs())
+    write_report(paths.REPORT.folder, params, summary=paths.IMAGES_SUMMARY, weights=paths.GENERATOR, card=paths.CARD)
+    # Called here because nothing runs after this last stage in DVC's experiment queue.
+    complete_run(paths.ROOT, configuration.model_dump(mode="json"), Outputs())
 
 
 if __name__ == "__main__":

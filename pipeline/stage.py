@@ -1,4 +1,4 @@
-"""What every stage does first and last: parameters in, errors out."""
+"""Entry point of the stages: loads the parameters and reports errors."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from glcic import paths
 from glcic.errors import explained
 from glcic.params import Params, handed, load
 
-PARENT = os.getppid()  # read first: when DVC dies, somebody else becomes our parent
+PARENT = os.getppid()  # read at import: if DVC dies, the parent changes
 
 
 def stage_definition(stage: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def finished(shared: Path) -> Project:
     """A tiny project whose seven stages have run, the joint one at a constant rate; tests copy it."""
 
     def make(folder: Path) -> None:
-        Project(folder, {"train_joint": {"schedule": "constant"}}).repro()
+        Project(folder, {"train_joint": {"lr_schedule": "constant"}}).repro()
 
     return made_once(shared / "finished", make)
 

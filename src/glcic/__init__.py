@@ -1,6 +1,6 @@
 """GLCIC: globally and locally consistent image completion, as a reproducible, tracked pipeline.
 
-For other programs: `Completer`, a trained network as a function of arrays, and `complete`, the same for one picture.
+For use in other programs: `Completer` applies a trained network to arrays, `complete` applies it to one photo.
 """
 
 from importlib import import_module
@@ -14,7 +14,7 @@ __all__ = ["Completer", "complete"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: torch takes seconds, and most commands do without."""
+    """Import a name on first use, because torch takes seconds to import and most commands do not need it."""
     module = {"Completer": "completer", "complete": "photo"}.get(name)
     if module is None:
         raise AttributeError(f"module 'glcic' has no attribute {name!r}")

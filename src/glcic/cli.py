@@ -1,6 +1,6 @@
-"""The one front door: every command is `glcic …`.
+"""Command line interface `glcic`.
 
-A command imports what it needs when it is called, so that help answers at once.
+A command imports what it needs when it is called, so that `--help` is fast.
 """
 
 import sys
@@ -14,20 +14,20 @@ from glcic.errors import explained
 from glcic.training.stop import Stopped
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-USE, COMPARE, REPRODUCE = "Use it", "Runs and experiments", "Reproduce and be compared"
+USE, COMPARE, REPRODUCE = "Use it", "Runs and experiments", "Reproduce and benchmark"
 
 
 @app.command(rich_help_panel=USE)
 def complete(
     image: Annotated[Path, typer.Argument(help="photo to complete")],
-    mask: Annotated[Path, typer.Argument(help="image of the same size, white where the photo is to be completed")],
+    mask: Annotated[Path, typer.Argument(help="image of the same size, white in the areas to complete")],
     output: Annotated[Path, typer.Argument(help="where to write the completed photo")],
-    weights: Annotated[Path, typer.Option(help="weights of a completion network")] = paths.COMPLETION,
+    weights: Annotated[Path, typer.Option(help="weights of a generator")] = paths.GENERATOR,
     blend: Annotated[
         bool, typer.Option("--blend", help="blend the completion into its surroundings (Poisson)")
     ] = False,
 ) -> None:
-    """Complete a photo with trained weights; pixels outside the hole stay as they are.
+    """Complete a photo with trained weights. Pixels outside the hole do not change.
 
     Example: glcic complete photo.jpg mask.png completed.png --blend
     """
@@ -39,7 +39,7 @@ def complete(
 
 @app.command(rich_help_panel=USE)
 def presets() -> None:
-    """List the presets: what each is, and what its networks cost.
+    """List the presets with a description and the cost of their networks.
 
     Example: glcic presets
     """
@@ -50,10 +50,10 @@ def presets() -> None:
 
 @app.command(rich_help_panel=USE)
 def preset(
-    name: Annotated[str, typer.Argument(help="a file of presets/, without .yaml")],
-    params: Annotated[Path, typer.Option(help="the file to write")] = paths.PARAMS,
+    name: Annotated[str, typer.Argument(help="a file in presets/, without .yaml")],
+    params: Annotated[Path, typer.Option(help="file to write")] = paths.PARAMS,
 ) -> None:
-    """Write params.yaml from the defaults and a preset, and show what changed.
+    """Write params.yaml from the defaults and a preset, and print the changes.
 
     Example: glcic preset tiny
     """
@@ -64,12 +64,12 @@ def preset(
     typer.echo(f"{params} is now preset {name}; run `dvc repro`")
 
 
-Report = Annotated[Path, typer.Argument(help="folder of a report, with its params.yaml if it has its own")]
+Report = Annotated[Path, typer.Argument(help="folder of a report; its own params.yaml is used if it has one")]
 
 
 @app.command(rich_help_panel=USE)
 def results(report: Report = paths.REPORT.folder) -> None:
-    """Print a report's scores with their intervals, and beside the published ones, in Markdown.
+    """Print a report's scores as Markdown, with intervals and next to the published scores.
 
     Example: glcic results reports/celeba-small
     """
@@ -80,7 +80,7 @@ def results(report: Report = paths.REPORT.folder) -> None:
 
 @app.command(rich_help_panel=COMPARE)
 def sync() -> None:
-    """Complete in MLflow what it lacks: rows of stages that DVC took from its cache, and of its experiments.
+    """Complete the runs in MLflow: add stages that DVC took from its cache, and DVC experiments.
 
     Example: glcic sync
     """
@@ -91,7 +91,7 @@ def sync() -> None:
 
 @app.command(rich_help_panel=COMPARE)
 def champion() -> None:
-    """Give the registered model with the best validation PSNR its alias `champion` in MLflow.
+    """Give the registered model with the best validation PSNR the alias `champion` in MLflow.
 
     Example: glcic champion
     """
@@ -102,9 +102,11 @@ def champion() -> None:
 
 @app.command(rich_help_panel=COMPARE)
 def compare(
-    file: Annotated[Path, typer.Argument(help="the comparison: systems, and perhaps an ablation")] = paths.COMPARISON,
+    file: Annotated[
+        Path, typer.Argument(help="comparison file: systems and, optionally, an ablation")
+    ] = paths.COMPARISON,
 ) -> None:
-    """Train several systems under equal conditions and tabulate them; stopped, it goes on where it was.
+    """Train several systems under equal conditions and tabulate their scores. Run it again to resume.
 
     Example: glcic compare comparison.yaml
     """
@@ -115,7 +117,7 @@ def compare(
 
 @app.command(rich_help_panel=COMPARE)
 def seeds() -> None:
-    """Repeat the present configuration with three seeds: how far chance moves its scores, and the tolerances.
+    """Repeat the current configuration with three seeds to measure the spread of its scores and set tolerances.
 
     Example: glcic seeds
     """
@@ -125,8 +127,8 @@ def seeds() -> None:
 
 
 @app.command(rich_help_panel=COMPARE)
-def keep(name: Annotated[str, typer.Argument(help="the folder's name, like celeba-small")]) -> None:
-    """Copy the present report to reports/NAME, with its parameters, model card, hashes, and a page of its own.
+def keep(name: Annotated[str, typer.Argument(help="name of the folder, such as celeba-small")]) -> None:
+    """Copy the current report to reports/NAME, with its parameters, model card, hashes and HTML page.
 
     Example: glcic keep my-faces
     """
@@ -137,9 +139,9 @@ def keep(name: Annotated[str, typer.Argument(help="the folder's name, like celeb
 
 @app.command(rich_help_panel=REPRODUCE)
 def verify(report: Report = paths.REPORT.folder) -> None:
-    """Rebuild a report in a clean clone of the commit, and say number by number whether it is confirmed.
+    """Rebuild a report in a clean clone of the commit, and check it number by number.
 
-    Takes as long as `dvc repro`. Exit status 1 if the report says what the rebuild does not.
+    Takes as long as `dvc repro`. The exit status is 1 if the rebuild does not confirm the report.
 
     Example: glcic verify reports/celeba-small
     """
@@ -150,9 +152,9 @@ def verify(report: Report = paths.REPORT.folder) -> None:
 
 @app.command(rich_help_panel=REPRODUCE)
 def export_test_set(folder: Annotated[Path, typer.Argument(help="where to write; it must not exist")]) -> None:
-    """Write the test images with their holes, for another system to complete.
+    """Write the test images and their masks, for another system to complete.
 
-    Example: glcic export-test-set holes
+    Example: glcic export-test-set masks
     """
     from glcic.experiments.score import export_test_set
 
@@ -161,10 +163,10 @@ def export_test_set(folder: Annotated[Path, typer.Argument(help="where to write;
 
 @app.command(rich_help_panel=REPRODUCE)
 def score(
-    folder: Annotated[Path, typer.Argument(help="its completions: <mask set>/000000.png and so on")],
-    name: Annotated[str, typer.Argument(help="what the system is called in the tables")],
+    folder: Annotated[Path, typer.Argument(help="folder of completions: <mask set>/000000.png and so on")],
+    name: Annotated[str, typer.Argument(help="name of the system in the tables")],
 ) -> None:
-    """Score another system's completions of the exported images beside our methods, with intervals.
+    """Score another system's completions of the exported images next to our methods, with intervals.
 
     Example: glcic score completions "their system"
     """
@@ -174,7 +176,7 @@ def score(
 
 
 def main() -> None:
-    """Entry point: what a user can put right is one line, never a traceback."""
+    """Entry point: errors that a user can fix are one line, without a traceback."""
     with explained():
         try:
             app()

@@ -1,4 +1,4 @@
-"""What a user can put right, and how it is told: in one line, never as a traceback."""
+"""Errors that a user can fix, reported in one line instead of a traceback."""
 
 import errno
 import sys
@@ -10,16 +10,16 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class UserError(Exception):
-    """Something a user can put right: the message names the file or field and the remedy, in one line."""
+    """An error that the user can fix. The message names the file or field and the remedy, in one line."""
 
 
 class DiskFull(UserError):
-    """No space left on the disk: trying another source, or another time, does not help."""
+    """The disk is full. A retry or another source does not help."""
 
 
 @contextmanager
 def full_disk_explained(*folders: Path) -> Iterator[None]:
-    """Turn "no space left on device" into a DiskFull that names the folders being filled."""
+    """Turn "no space left on device" into a DiskFull error that names the folders."""
     try:
         yield
     except OSError as error:
@@ -31,7 +31,7 @@ def full_disk_explained(*folders: Path) -> Iterator[None]:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """A UserError or a file that cannot be used becomes one line on stderr, and ends the program with status 1."""
+    """Report a UserError or OSError in one line on stderr, and exit with status 1."""
     try:
         with full_disk_explained(Path.cwd()):
             yield

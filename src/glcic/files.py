@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, known by their digests, and images read with an error that says what to do."""
+"""Atomic file writes, file digests, and reading of images."""
 
 import hashlib
 import os
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it becomes `path` on success and is removed on any failure.
+    """Yield a temporary path next to `path`; it replaces `path` on success and is removed on failure.
 
-    It ends in the name of `path`, because some writers choose a format by the suffix. The folder is made if need be.
-    Raises DiskFull, naming `path`.
+    Its name ends with that of `path`, because some writers choose the format by the suffix. The folder is created if
+    necessary.
+
+    Raises:
+        DiskFull: no space is left; the message names `path`.
     """
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
@@ -32,25 +35,25 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text, `atomic`, with the same bytes on every platform."""
+    """Write text atomically, in UTF-8 with Unix line endings on every platform."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_csv(path: Path, table: "pd.DataFrame", **form: Any) -> None:
-    """Write a table without its index, likewise; `form` is more of what `to_csv` takes."""
+    """Write a table as CSV, atomically and without its index; `form` is passed on to `to_csv`."""
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n", **form)
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal, read in chunks."""
+    """Compute the SHA-256 of a file in hexadecimal, in chunks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
-    """SHA-256 over the names and contents of files, in the order given."""
+    """Compute the SHA-256 over the names and contents of files, in the given order."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.name.encode() + b"\0" + bytes.fromhex(sha256_of(path)))
@@ -58,13 +61,14 @@ def digest_of_files(paths: Iterable[Path]) -> str:
 
 
 def read_image(path: Path, mode: str, remedy: str) -> "Image":
-    """An image as a viewer shows it, turned as its EXIF data say, in Pillow's `mode`.
+    """Read an image and apply its EXIF orientation, as a viewer does.
 
     Args:
-        remedy: what to do about a file that is no image.
+        mode: Pillow's mode of the result, such as `RGB`.
+        remedy: advice for the error message if the file is not a readable image.
 
     Raises:
-        UserError: there is none, or it is no image that can be read.
+        UserError: the file does not exist or is not a readable image.
     """
     from PIL import Image, ImageOps
 

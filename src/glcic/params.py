@@ -1,4 +1,4 @@
-"""Every parameter of the pipeline as a typed, validated model: one class per section of params.yaml."""
+"""Typed, validated models of all parameters: one class per section of params.yaml."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,8 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ruamel.yaml import YAML, YAMLError
 
 from glcic.errors import UserError
+from glcic.renamed import VALUES, refuse_old_names
 
-STRIDE = {"glcic": 4, "unet_attention": 8}  # completion networks halve the side two or three times
+STRIDE = {"glcic": 4, "unet_attention": 8}  # generators halve the side two or three times
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -20,93 +21,103 @@ S = TypeVar("S", bound="Section")
 T = TypeVar("T")
 
 # Sections whose `name` decides which other parameters they have.
-CHOICES = ("completion", "discriminator", "holes", "optimiser", "generator_optimiser", "discriminator_optimiser")
+CHOICES = ("generator", "discriminator", "masks", "optimizer", "optimizer_g", "optimizer_d")
 
 
 class Section(BaseModel):
-    """A section refuses unknown keys and silent conversions, and never changes after loading."""
+    """Base class of all sections: immutable, without unknown keys or silent type conversions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Runtime(Section):
-    """Where and how to compute: may change rounding, never the method. No stage lists it."""
+    """Where and how to compute. It may change rounding, never the method; no stage depends on it."""
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
     devices: Count
-    threads: Count
-    workers: Annotated[int, Field(ge=0)]
+    num_threads: Count
+    num_workers: Annotated[int, Field(ge=0)]
     compile: bool
-    celeba: str | None
-    images: str | None
+    celeba_dir: str | None
+    image_folder: str | None
 
 
 class Tracking(Section):
-    """MLflow. No stage lists it."""
+    """Settings of the MLflow tracking. No stage depends on them."""
 
     enabled: bool
     experiment: Annotated[str, Field(min_length=1)]
 
 
 class Synthetic(Section):
+    """Number of synthetic faces in each split."""
+
     train: Count
     val: Count
     test: Count
 
 
 class CelebA(Section):
-    partial: bool
+    """Which CelebA files to use, and where to download them."""
+
+    allow_subset: bool
     zip_md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None
     mirrors: list[str]
 
     @model_validator(mode="after")
-    def _partial_needs_md5(self) -> Self:
-        if self.partial and self.zip_md5 is None:
-            raise ValueError("partial: true needs zip_md5, the MD5 of the partial zip")
+    def _subset_needs_md5(self) -> Self:
+        if self.allow_subset and self.zip_md5 is None:
+            raise ValueError("allow_subset: true needs zip_md5, the MD5 of the smaller zip")
         return self
 
 
-class OwnImages(Section):
-    ratios: Annotated[list[Share], Field(min_length=3, max_length=3)]
-    partition: str | None
+class ImageFolder(Section):
+    """How a folder of the user's own images is split into train, val and test."""
+
+    split_ratios: Annotated[list[Share], Field(min_length=3, max_length=3)]
+    split_file: str | None
     zip_md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None
 
     @model_validator(mode="after")
     def _ratios_sum_to_one(self) -> Self:
-        if not math.isclose(sum(self.ratios), 1, abs_tol=1e-6):
-            raise ValueError(f"ratios must sum to 1, not {sum(self.ratios):g}")
+        if not math.isclose(sum(self.split_ratios), 1, abs_tol=1e-6):
+            raise ValueError(f"split_ratios must sum to 1, not {sum(self.split_ratios):g}")
         return self
 
 
 class Download(Section):
-    source: Literal["synthetic", "celeba", "images"]
+    """The source of the images, and the settings of each source."""
+
+    source: Literal["synthetic", "celeba", "image_folder"]
     synthetic: Synthetic
     celeba: CelebA
-    images: OwnImages
+    image_folder: ImageFolder
 
 
 class Crop(Section):
-    size: Annotated[int, Field(ge=16, le=1024, multiple_of=4)]
-    square: Annotated[int, Field(ge=16)] | None
-    max_refused: Share
+    """How images are cropped and resized, and what share of them may be skipped."""
+
+    image_size: Annotated[int, Field(ge=16, le=1024, multiple_of=4)]
+    center_crop: Annotated[int, Field(ge=16)] | None
+    max_skipped_fraction: Share
 
 
-Normalisation = Literal["none", "batch", "instance"]
+Norm = Literal["none", "batch", "instance"]
 Activation = Literal["relu", "leaky_relu"]
 Convolution = Literal["plain", "gated"]
-Output = Literal["sigmoid", "tanh", "clamp"]
-Labels = Literal["fused", "per_branch"]
+OutputActivation = Literal["sigmoid", "tanh", "clamp"]
+Head = Literal["fused", "per_branch"]
 
 
-class Glcic(Section):
-    """The paper's completion network and its variants."""
+class GlcicParams(Section):
+    """The paper's generator and its variants."""
 
     name: Literal["glcic"]
-    width: Rate
-    normalisation: Normalisation
+    width_multiplier: Rate
+    norm: Norm
     activation: Activation
     convolution: Convolution
-    output: Output
+    output_activation: OutputActivation
 
 
 class UNetParams(Section):
@@ -116,21 +127,23 @@ class UNetParams(Section):
     channels: Annotated[int, Field(ge=8, multiple_of=8)]
 
 
-class Context(Section):
-    """The paper's global and local discriminator and its variants."""
+class GlobalLocalParams(Section):
+    """The paper's discriminator with a global and a local branch, and its variants."""
 
-    name: Literal["context"]
-    width: Rate
+    name: Literal["global_local"]
+    width_multiplier: Rate
     local_window: Annotated[int, Field(ge=8)]
-    global_convolutions: Annotated[int, Field(ge=1, le=6)]
-    local_convolutions: Annotated[int, Field(ge=1, le=6)]
+    global_layers: Annotated[int, Field(ge=1, le=6)]
+    local_layers: Annotated[int, Field(ge=1, le=6)]
     activation: Activation
-    labels: Labels
+    head: Head
     spectral_norm: bool
     mask_channel: bool
 
 
-class PatchGAN(Section):
+class PatchGANParams(Section):
+    """The PatchGAN discriminator, which scores every patch of the image."""
+
     name: Literal["patchgan"]
     channels: Count
     spectral_norm: bool
@@ -145,19 +158,32 @@ class PatchGAN(Section):
 
 
 class Networks(Section):
-    completion: Annotated[Glcic | UNetParams, Field(discriminator="name")]
-    discriminator: Annotated[Context | PatchGAN, Field(discriminator="name")]
+    """The generator and the discriminator."""
+
+    generator: Annotated[GlcicParams | UNetParams, Field(discriminator="name")]
+    discriminator: Annotated[GlobalLocalParams | PatchGANParams, Field(discriminator="name")]
 
 
-Fill = Literal["mean", "mid_grey", "surroundings"] | Share
+Fill = Literal["mean", "mid_gray", "surroundings"] | Share
+
+
+def _known_range(pixel_range: list[int]) -> list[int]:
+    if pixel_range not in ([0, 1], [-1, 1]):
+        raise ValueError(f"must be [0, 1] or [-1, 1], not {pixel_range}")
+    return pixel_range
 
 
 class Input(Section):
-    """How an image with a hole is put before the networks: range `unit` is [0, 1], `symmetric` is [-1, 1]."""
+    """How an image with a hole is presented to the networks."""
 
-    range: Literal["unit", "symmetric"]
+    pixel_range: Annotated[list[int], AfterValidator(_known_range)]
     fill: Fill
-    context: Annotated[int, Field(ge=0)]
+    mask_dilation: Annotated[int, Field(ge=0)]
+
+    @property
+    def symmetric(self) -> bool:
+        """True if pixels lie in [-1, 1], False if they lie in [0, 1]."""
+        return self.pixel_range == [-1, 1]
 
 
 def _ordered(bounds: list[T]) -> list[T]:
@@ -170,46 +196,48 @@ Two = Field(min_length=2, max_length=2)
 Bounds = Annotated[list[T], Two, AfterValidator(_ordered)]
 
 
-class BoxHoles(Section):
-    """Rectangles of random sides at random places."""
+class BoxMasks(Section):
+    """Rectangles of random size at random positions."""
 
     name: Literal["box"]
-    sides: Bounds[Count]
-    border: Annotated[int, Field(ge=0)]
-    number: Bounds[Count]
+    size_range: Bounds[Count]
+    margin: Annotated[int, Field(ge=0)]
+    num_boxes: Bounds[Count]
 
 
-class CenterHole(Section):
-    """A square in the middle."""
+class CenterMask(Section):
+    """A square in the middle of the image."""
 
     name: Literal["center"]
-    side: Count
+    size: Count
 
 
-class StrokeHoles(Section):
-    """Free-form brush strokes that cover a share of the image."""
+class StrokeMasks(Section):
+    """Free-form brush strokes that cover a given share of the image."""
 
     name: Literal["strokes"]
-    ratio: Bounds[Annotated[float, Field(gt=0, lt=1)]]
+    area_ratio: Bounds[Annotated[float, Field(gt=0, lt=1)]]
 
 
-class MaskFiles(Section):
+class MaskFolder(Section):
     """A folder of masks, white where the hole is."""
 
     folder: Annotated[str, Field(min_length=1)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class FileHoles(MaskFiles):
+class FileMasks(MaskFolder):
     """Masks from image files."""
 
     name: Literal["files"]
 
 
-Holes = BoxHoles | CenterHole | StrokeHoles | FileHoles
+MaskParams = BoxMasks | CenterMask | StrokeMasks | FileMasks
 
 
 class Augmentation(Section):
+    """Random changes to the training images."""
+
     flip: Share
     crop: Bounds[Annotated[float, Field(gt=0, le=1)]]
     brightness: Share
@@ -222,79 +250,92 @@ Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Two]
 
 
 class Adam(Section):
+    """Settings of Adam."""
+
     name: Literal["adam"]
-    learning_rate: Rate
+    lr: Rate
     betas: Betas
 
 
 class AdamW(Section):
+    """Settings of AdamW, which decouples weight decay."""
+
     name: Literal["adamw"]
-    learning_rate: Rate
+    lr: Rate
     betas: Betas
     weight_decay: Annotated[float, Field(ge=0)]
 
 
 class Adadelta(Section):
+    """Settings of Adadelta, the paper's optimizer."""
+
     name: Literal["adadelta"]
-    learning_rate: Rate
+    lr: Rate
     rho: Annotated[float, Field(gt=0, lt=1)]
 
 
-Optimiser = Annotated[Adam | AdamW | Adadelta, Field(discriminator="name")]
-Schedule = Literal["constant", "linear", "cosine"]
+OptimizerParams = Annotated[Adam | AdamW | Adadelta, Field(discriminator="name")]
+LRSchedule = Literal["constant", "linear", "cosine"]
 
 
 class Training(Section):
-    """What the three training stages have in common."""
+    """Settings shared by the three training stages."""
 
     steps: Annotated[int, Field(ge=0)]
-    batch: Count
-    accumulate: Count
-    clip: Rate | None
+    batch_size: Count
+    grad_accum_steps: Count
+    max_grad_norm: Rate | None
     precision: Literal["32-true", "bf16-mixed"]
-    schedule: Schedule
+    lr_schedule: LRSchedule
     validate_every: Count
     checkpoint_every: Count
 
 
-class Reconstruction(Section):
-    """The generator's losses that compare the output with the ground truth."""
+PixelLoss = Literal["mse", "l1"]
 
-    error: Literal["mse", "l1"]
+
+class Reconstruction(Section):
+    """The generator's losses against the ground truth, and their weights."""
+
+    pixel_loss: PixelLoss
     region: Literal["hole", "dilated", "whole"]
-    weight: Annotated[float, Field(ge=0)]
-    edges: Annotated[float, Field(ge=0)]
-    ssim: Annotated[float, Field(ge=0)]
+    pixel_weight: Annotated[float, Field(ge=0)]
+    edge_weight: Annotated[float, Field(ge=0)]
+    ssim_weight: Annotated[float, Field(ge=0)]
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> Self:
-        if self.weight == self.edges == self.ssim == 0:
-            raise ValueError("weight, edges and ssim are all 0: nothing would be learnt")
+        if self.pixel_weight == self.edge_weight == self.ssim_weight == 0:
+            raise ValueError("pixel_weight, edge_weight and ssim_weight are all 0: nothing would be learned")
         return self
 
 
-Ema = Annotated[float, Field(gt=0, lt=1)] | None
+EmaDecay = Annotated[float, Field(gt=0, lt=1)] | None
 
 
 class PretrainGenerator(Training):
+    """Training of the generator alone, with the reconstruction loss."""
+
     reconstruction: Reconstruction
-    ema: Ema
-    optimiser: Optimiser
+    ema_decay: EmaDecay
+    optimizer: OptimizerParams
 
 
 class PretrainDiscriminators(Training):
-    optimiser: Optimiser
+    """Training of the discriminators alone, with a fixed generator."""
+
+    optimizer: OptimizerParams
 
 
-AdversarialLoss = Literal["bce", "hinge", "least_squares"]
+GANLoss = Literal["bce", "hinge", "lsgan"]
 
 
-class Adversarial(Section):
-    """How discriminators are trained, alone and jointly."""
+class GAN(Section):
+    """Adversarial loss, label smoothing and gradient penalty of the discriminators, trained alone or jointly."""
 
-    loss: AdversarialLoss
+    loss: GANLoss
     real_label: Annotated[float, Field(gt=0.5, le=1)]
-    r1: Annotated[float, Field(ge=0)]
+    r1_gamma: Annotated[float, Field(ge=0)]
 
     @model_validator(mode="after")
     def _label_has_a_meaning(self) -> Self:
@@ -303,64 +344,69 @@ class Adversarial(Section):
         return self
 
 
-class AdversarialWeight(Section):
-    """α: fixed, or from the gradients' norms."""
+class TrainJoint(Training):
+    """Joint training. The adversarial loss has a fixed weight, or one computed from the norms of the gradients."""
 
-    weight: Annotated[float, Field(ge=0)] | None
-    balance: Rate | None
+    reconstruction: Reconstruction
+    adv_weight: Annotated[float, Field(ge=0)] | None
+    adaptive_ratio: Rate | None
+    ema_decay: EmaDecay
+    d_skip_accuracy: (
+        Annotated[float, Field(ge=0.5, le=1)] | None
+    )  # at least 0.5, or an untrained discriminator would never be trained
+    optimizer_g: OptimizerParams
+    optimizer_d: OptimizerParams
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
-        if (self.weight is None) == (self.balance is None):
-            raise ValueError("weight and balance: give one of them, and null for the other")
+        if (self.adv_weight is None) == (self.adaptive_ratio is None):
+            raise ValueError("adv_weight and adaptive_ratio: give one of them, and null for the other")
         return self
 
 
-class TrainJoint(Training):
-    reconstruction: Reconstruction
-    adversarial: AdversarialWeight
-    ema: Ema
-    skip_above: Annotated[float, Field(ge=0.5, le=1)] | None  # below chance an untrained discriminator would stay so
-    generator_optimiser: Optimiser
-    discriminator_optimiser: Optimiser
-
-
 class Validation(Section):
-    images: Count
+    """Number of validation images used during training."""
+
+    num_images: Count
 
 
 Strokes = Literal["strokes_1_10", "strokes_10_20", "strokes_20_30", "strokes_30_40", "strokes_40_50", "strokes_50_60"]
 MaskSet = Literal["center", "box", "fixed", Strokes, "border", "half", "files"]
-Extra = Literal["edgeconnect", "lpips", "fid", "kid"]
+ExtraMetric = Literal["edgeconnect", "lpips", "fid", "kid"]
 
 
 def _distinct(names: list[T]) -> list[T]:
     if len(set(names)) < len(names):
-        raise ValueError(f"names one twice: {names}")
+        raise ValueError(f"contains a name twice: {names}")
     return names
 
 
 class Evaluate(Section):
+    """Masks, metrics and figures of the evaluation."""
+
     mask_sets: Annotated[list[MaskSet], Field(min_length=1), AfterValidator(_distinct)]
     mask_seed: Seed
-    masks: MaskFiles | None
-    extra: Annotated[list[Extra], AfterValidator(_distinct)]
-    batch: Count
+    mask_folder: MaskFolder | None
+    extra_metrics: Annotated[list[ExtraMetric], AfterValidator(_distinct)]
+    batch_size: Count
     figure_rows: Count
     gallery: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
     def _files_are_named(self) -> Self:
-        if ("files" in self.mask_sets) != (self.masks is not None):
+        if ("files" in self.mask_sets) != (self.mask_folder is not None):
             raise ValueError(
-                "masks: the folder and sha256 of the mask set files; give both masks and files in mask_sets, or neither"
+                "mask_folder: the folder and sha256 of the mask set files; give both mask_folder and files in "
+                "mask_sets, or neither"
             )
         return self
 
 
 class Report(Section):
-    resamples: Annotated[int, Field(ge=100)]
-    confidence: Annotated[float, Field(gt=0, lt=1)]
+    """Bootstrap intervals of the report."""
+
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+    confidence_level: Annotated[float, Field(gt=0, lt=1)]
 
 
 class Params(Section):
@@ -374,9 +420,9 @@ class Params(Section):
     crop: Crop
     input: Input
     networks: Networks
-    holes: Annotated[Holes, Field(discriminator="name")]
+    masks: Annotated[MaskParams, Field(discriminator="name")]
     augmentation: Augmentation
-    adversarial: Adversarial
+    gan: GAN
     validation: Validation
     pretrain_generator: PretrainGenerator
     pretrain_discriminators: PretrainDiscriminators
@@ -386,38 +432,40 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
-        size, stride = self.crop.size, STRIDE[self.networks.completion.name]
+        size, stride = self.crop.image_size, STRIDE[self.networks.generator.name]
         if size % stride:
             raise ValueError(
-                f"crop.size: {size} is not divisible by {stride}, the stride of networks.completion.name = "
-                f"{self.networks.completion.name}"
+                f"crop.image_size: {size} is not divisible by {stride}, the stride of networks.generator.name = "
+                f"{self.networks.generator.name}"
             )
-        if self.crop.square is not None and self.crop.square < size:
-            raise ValueError(f"crop.square: {self.crop.square} px would be enlarged to crop.size = {size}")
+        if self.crop.center_crop is not None and self.crop.center_crop < size:
+            raise ValueError(
+                f"crop.center_crop: {self.crop.center_crop} px would be enlarged to crop.image_size = {size}"
+            )
         return self
 
     @model_validator(mode="after")
-    def _holes_fit(self) -> Self:
-        size, holes, discriminator = self.crop.size, self.holes, self.networks.discriminator
-        if isinstance(discriminator, Context) and discriminator.local_window > size:
+    def _masks_fit(self) -> Self:
+        size, masks, discriminator = self.crop.image_size, self.masks, self.networks.discriminator
+        if isinstance(discriminator, GlobalLocalParams) and discriminator.local_window > size:
             raise ValueError(
                 f"networks.discriminator.local_window: {discriminator.local_window} px is larger than "
-                f"crop.size = {size}"
+                f"crop.image_size = {size}"
             )
-        if isinstance(holes, BoxHoles):
-            name, largest, border = "holes.sides", holes.sides[1], holes.border
-        elif isinstance(holes, CenterHole):
-            name, largest, border = "holes.side", holes.side, 0
+        if isinstance(masks, BoxMasks):
+            name, largest, margin = "masks.size_range", masks.size_range[1], masks.margin
+        elif isinstance(masks, CenterMask):
+            name, largest, margin = "masks.size", masks.size, 0
         else:
-            return self  # strokes and files may be of any extent
+            return self  # strokes and masks from files may have any size
         if largest >= size:
-            raise ValueError(f"{name}: a hole of {largest} px leaves nothing of an image of crop.size = {size}")
-        if largest + 2 * border > size:
+            raise ValueError(f"{name}: a hole of {largest} px leaves nothing of an image of crop.image_size = {size}")
+        if largest + 2 * margin > size:
             raise ValueError(
-                f"{name} and holes.border: a hole of {largest} px with a border of {border} px does not fit "
-                f"crop.size = {size}"
+                f"{name} and masks.margin: a hole of {largest} px with a margin of {margin} px does not fit "
+                f"crop.image_size = {size}"
             )
-        if isinstance(discriminator, Context) and largest > discriminator.local_window:
+        if isinstance(discriminator, GlobalLocalParams) and largest > discriminator.local_window:
             raise ValueError(
                 f"{name}: a hole of {largest} px is larger than networks.discriminator.local_window = "
                 f"{discriminator.local_window}"
@@ -426,43 +474,46 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _discriminator_has_gradients(self) -> Self:
-        """No bfloat16 convolution of the context discriminator, whose stride is 2, is given a single pixel.
+        """Refuse bfloat16 convolutions with stride 2 whose input is a single pixel (global and local discriminator).
 
-        There oneDNN 3.13 (brgconv_bwd_w, AVX-512) leaves part of the weight's gradient unwritten: whatever lay in that
-        memory trains the network, now and then NaN.
+        oneDNN 3.13 (brgconv_bwd_w, AVX-512) leaves part of their weight gradient uninitialized, so the network would
+        be trained with arbitrary values, occasionally NaN.
         """
         judge, sections = self.networks.discriminator, ("pretrain_discriminators", "train_joint")
-        if isinstance(judge, PatchGAN) or all(getattr(self, name).precision == "32-true" for name in sections):
+        if isinstance(judge, PatchGANParams) or all(getattr(self, name).precision == "32-true" for name in sections):
             return self
         for branch, seen, side in (
-            ("global", "crop.size", self.crop.size),
+            ("global", "crop.image_size", self.crop.image_size),
             ("local", "networks.discriminator.local_window", judge.local_window),
         ):
-            most = (side - 1).bit_length()  # each halves the side, rounded up
-            if getattr(judge, f"{branch}_convolutions") > most:
+            most = (side - 1).bit_length()  # each layer halves the side, rounded up
+            if getattr(judge, f"{branch}_layers") > most:
                 raise ValueError(
-                    f"networks.discriminator.{branch}_convolutions: the last is given a single pixel of {seen} = "
-                    f"{side}, which has a wrong gradient in precision bf16-mixed; at most {most}, or precision: 32-true"
+                    f"networks.discriminator.{branch}_layers: with {seen} = {side}, the input of the last layer is a "
+                    f"single pixel, whose gradient is wrong in precision bf16-mixed; use at most {most} layers, or "
+                    "precision: 32-true"
                 )
         return self
 
     @model_validator(mode="after")
     def _output_fits_range(self) -> Self:
-        completion = self.networks.completion
-        output = completion.output if isinstance(completion, Glcic) else "tanh"
-        wanted = {"sigmoid": "unit", "tanh": "symmetric"}.get(output)
-        if wanted is not None and wanted != self.input.range:
+        generator = self.networks.generator
+        output = generator.output_activation if isinstance(generator, GlcicParams) else "tanh"
+        wanted = {"sigmoid": [0, 1], "tanh": [-1, 1]}.get(output)
+        if wanted is not None and wanted != self.input.pixel_range:
             raise ValueError(
-                f"input.range: the completion network ends in {output}, but losses and discriminators would take its "
-                f"values for {self.input.range}; set input.range: {wanted}, or change networks.completion"
+                f"input.pixel_range: the generator ends in {output}, but losses and discriminators expect values in "
+                f"{self.input.pixel_range}; set input.pixel_range: {wanted}, or change networks.generator"
             )
         return self
 
     @model_validator(mode="after")
     def _region_exists(self) -> Self:
         for name in ("pretrain_generator", "train_joint"):
-            if getattr(self, name).reconstruction.region == "dilated" and self.input.context == 0:
-                raise ValueError(f"{name}.reconstruction.region: dilated is the hole unless input.context is above 0")
+            if getattr(self, name).reconstruction.region == "dilated" and self.input.mask_dilation == 0:
+                raise ValueError(
+                    f"{name}.reconstruction.region: dilated is the same as hole unless input.mask_dilation is above 0"
+                )
         return self
 
     @model_validator(mode="after")
@@ -471,37 +522,35 @@ class Params(Section):
             training: Training = getattr(self, name)
             if training.steps == 0:
                 continue
-            parts = self.runtime.devices * training.accumulate
-            if training.batch % parts:
+            parts = self.runtime.devices * training.grad_accum_steps
+            if training.batch_size % parts:
                 raise ValueError(
-                    f"{name}.batch: {training.batch} is not divisible by runtime.devices = {self.runtime.devices} "
-                    f"times {name}.accumulate = {training.accumulate}"
+                    f"{name}.batch_size: {training.batch_size} is not divisible by runtime.devices = "
+                    f"{self.runtime.devices} times {name}.grad_accum_steps = {training.grad_accum_steps}"
                 )
-            if training.batch // parts < 2:
+            if training.batch_size // parts < 2:
                 raise ValueError(
-                    f"{name}.batch: batch norm needs at least 2 images for each of runtime.devices and "
-                    f"{name}.accumulate"
+                    f"{name}.batch_size: batch norm needs at least 2 images for each of runtime.devices and "
+                    f"{name}.grad_accum_steps"
                 )
-            if self.download.source == "synthetic" and training.batch > self.download.synthetic.train:
+            if self.download.source == "synthetic" and training.batch_size > self.download.synthetic.train:
                 raise ValueError(
-                    f"{name}.batch: {training.batch} is more than the {self.download.synthetic.train} images of "
-                    "download.synthetic.train"
+                    f"{name}.batch_size: {training.batch_size} is more than the {self.download.synthetic.train} images "
+                    "of download.synthetic.train"
                 )
         return self
 
     @model_validator(mode="after")
     def _phases_make_sense(self) -> Self:
-        if self.adversarial.r1 > 0 and self.runtime.compile:
-            raise ValueError("adversarial.r1: needs gradients of gradients, which runtime.compile does not give")
-        if self.adversarial.r1 > 0 and self.runtime.devices > 1 and self.runtime.accelerator != "cpu":
+        if self.gan.r1_gamma > 0 and self.runtime.compile:
+            raise ValueError("gan.r1_gamma: needs gradients of gradients, which runtime.compile does not give")
+        if self.gan.r1_gamma > 0 and self.runtime.devices > 1 and self.runtime.accelerator != "cpu":
             raise ValueError(
-                "adversarial.r1: needs gradients of gradients, which batch norm synchronised among runtime.devices "
-                "does not give; use one device"
+                "gan.r1_gamma: needs gradients of gradients, which batch norm synchronized across "
+                "runtime.devices does not give; use one device"
             )
-        if self.train_joint.adversarial.balance is not None and self.runtime.compile:
-            raise ValueError(
-                "train_joint.adversarial.balance: needs graphs to be kept, which runtime.compile does not do"
-            )
+        if self.train_joint.adaptive_ratio is not None and self.runtime.compile:
+            raise ValueError("train_joint.adaptive_ratio: needs graphs to be kept, which runtime.compile does not do")
         if self.train_joint.steps == 0:
             raise ValueError("train_joint.steps: 0, but its network is what the pipeline delivers; give it 1 or more")
         return self
@@ -511,21 +560,21 @@ def load(path: Path) -> Params:
     """Read and validate the whole parameter file.
 
     Raises:
-        UserError: the file is missing, is no YAML, or a value is unknown, missing or out of range; the
-            message names the file and every field at fault.
+        UserError: the file is missing or not valid YAML, or a value is unknown, missing or out of range. The message
+            names the file and every faulty field.
     """
-    return validate(read_yaml(path, "run from the project's root, where params.yaml lies"), path)
+    return validate(read_yaml(path, "run from the project's root, where params.yaml is"), path)
 
 
 def read_yaml(path: Path, missing: str, yaml: YAML | None = None) -> Any:
-    """A YAML 1.2 file as a tree, as DVC reads it: 1e-3 is a number.
+    """Read a YAML 1.2 file as a tree, the way DVC does: 1e-3 is a number.
 
     Args:
-        missing: what to do where there is no such file.
-        yaml: another reader than the plain one.
+        missing: advice for the error message if the file does not exist.
+        yaml: reader to use instead of the default one.
 
     Raises:
-        UserError: there is none, or it is no YAML.
+        UserError: the file does not exist or is not valid YAML.
     """
     try:
         return (yaml or YAML(typ="safe")).load(path)
@@ -536,34 +585,42 @@ def read_yaml(path: Path, missing: str, yaml: YAML | None = None) -> Any:
 
 
 def validate(tree: Any, path: Path) -> Params:
-    """Validate an already parsed parameter tree; `path` is named in the errors.
+    """Validate a parsed parameter tree. Error messages name `path`.
 
     Raises:
-        UserError: as `load`.
+        UserError: a value is unknown, missing or out of range, or a name is of version 0.1.
     """
+    refuse_old_names(tree, path)
     return validate_as(Params, tree, path, "presets/default.yaml has every parameter")
 
 
 def validate_as(model: type[S], tree: Any, path: Path, missing: str) -> S:
-    """The same for another file than params.yaml.
+    """Validate a parsed tree as any section. Error messages name `path`.
 
     Args:
-        missing: what to do about a field that is not there.
+        missing: advice for the error message if a field is missing.
+
+    Raises:
+        UserError: a value is unknown, missing or out of range.
     """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        faults = "; ".join(_describe(fault, missing) for fault in error.errors())
+        faults = "; ".join(dict.fromkeys(_describe(fault, missing) for fault in error.errors()))
         raise UserError(f"{path}: {faults}") from None
 
 
 def _describe(fault: Any, missing: str) -> str:
-    parts = [part for part in fault["loc"] if not str(part).startswith(("literal[", "constrained-"))]  # of a union
+    parts = [part for part in fault["loc"] if not str(part).startswith(("literal[", "constrained-"))]  # added by unions
     tagged = [i for i, part in enumerate(parts) if part in CHOICES and i + 1 < len(parts)]
     field = ".".join(str(part) for i, part in enumerate(parts) if i - 1 not in tagged)
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         return f"{field}: there is no such parameter; correct its name or remove it"
+    old = fault["input"].get("name") if isinstance(fault["input"], dict) else fault["input"]
+    for name in (field, f"{field}.name"):
+        if isinstance(old, str) and old in VALUES.get(name, {}):
+            return f"{name}: {old} has been called {VALUES[name][old]} since version 0.2; rename it"
     if fault["type"] == "missing":
         return f"{field}: is missing; {missing}"
     if fault["type"] == "union_tag_invalid":
@@ -576,7 +633,11 @@ def _describe(fault: Any, missing: str) -> str:
 
 
 def leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every value of nested mappings, with its keys."""
+    """Iterate over the values of nested mappings, each with the tuple of its keys.
+
+    Args:
+        above: keys that precede those of `tree`.
+    """
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
             yield from leaves(value, (*above, key))
@@ -585,12 +646,12 @@ def leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tup
 
 
 def handed(params: Params, names: Iterable[str]) -> Params:
-    """The parameters as a stage gets them: only those that dvc.yaml lists for it, plus runtime and tracking.
+    """Restrict the parameters to those that dvc.yaml lists for a stage, plus runtime and tracking.
 
-    Touching any other raises AttributeError: it would change the result without DVC knowing.
+    Access to any other parameter raises AttributeError, because it could change the result unnoticed by DVC.
 
     Args:
-        names: of sections or of what is in them, with dots, as in dvc.yaml.
+        names: dotted names of sections or parameters, as in dvc.yaml.
     """
     return _only(params, [name.split(".") for name in ("runtime", "tracking", *names)])
 

@@ -1,6 +1,6 @@
-"""Every path of the project, relative to its root, and the names of stages and splits.
+"""Paths of the project, relative to its root, and names of the stages and splits.
 
-No stage lists this file: dvc.yaml names the same outputs, DVC compares those, and a test holds the two together.
+No stage depends on this file: dvc.yaml names the same outputs, DVC compares those, and a test checks that both agree.
 """
 
 import os
@@ -13,37 +13,38 @@ STAGES = ("download", "crop", *TRAINING_STAGES, "evaluate", "report")
 PARAMS, STAGES_FILE, LOCK = Path("params.yaml"), Path("dvc.yaml"), Path("dvc.lock")
 PRESETS, COMPARISON = Path("presets"), Path("comparison.yaml")
 
-RAW = Path("data/raw")  # the source's images, in CelebA's own layout
-FACES = Path("data/faces")  # packed
-FACES_ARRAY, FACES_INDEX, FACES_REFUSED = FACES / "faces.npy", FACES / "index.csv", FACES / "refused.csv"
-FACES_SUMMARY = FACES / "summary.json"
+RAW = Path("data/raw")  # images of the source, in the layout of CelebA
+IMAGES = Path("data/images")  # packed images
+IMAGES_ARRAY, IMAGES_INDEX, IMAGES_SKIPPED = IMAGES / "images.npy", IMAGES / "index.csv", IMAGES / "skipped.csv"
+IMAGES_SUMMARY = IMAGES / "summary.json"
 
 MODELS = Path("models")
-# The weights that later stages start from or score.
-PRETRAINED = MODELS / "pretrain_generator" / "completion_best.safetensors"
+# Weights that later stages start from or evaluate.
+PRETRAINED = MODELS / "pretrain_generator" / "generator_best.safetensors"
 DISCRIMINATOR = MODELS / "pretrain_discriminators" / "discriminator_last.safetensors"
-COMPLETION = MODELS / "train_joint" / "completion_last.safetensors"
+GENERATOR = MODELS / "train_joint" / "generator_last.safetensors"
 CARD = MODELS / "model_card.md"
 
-# What decides a result beside data and parameters.
+# What determines a result besides data and parameters.
 CODE = ("dvc.yaml", "pipeline", "src")
 
-# `dvc exp run --temp` works in a copy; what outlives a run stays with the real project.
+# `dvc exp run --temp` works in a copy; files that outlive a run stay in the real project.
 ROOT = Path(os.environ.get("DVC_ROOT", "."))
-SCRATCH = ROOT / ".glcic"  # checkpoints, downloads, locks
+STATE_DIR = ROOT / ".glcic"  # checkpoints, downloads, locks
 
 
 class ReportFolder:
-    """Where the files of a report lie: in `reports/`, which the stages write, or in a folder where one was kept."""
+    """Paths of the files of a report: in `reports/`, where the stages write them, or in the folder of a kept report."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.params = folder / "params.yaml"  # of a kept report; the other one's are the project's
+        self.params = folder / "params.yaml"  # of a kept report; otherwise the project's params.yaml applies
         self.metrics = folder / "metrics.json"
-        self.methods = folder / "methods.csv"
-        self.scores = folder / "scores.csv"  # of every image
-        self.manifest = folder / "masks.csv"  # which holes were scored, and their hashes
-        self.masks = folder / "masks.npz"  # the holes themselves
+        self.methods = folder / "methods.csv"  # mean scores of all methods on the test split
+        self.validation = folder / "validation.csv"  # mean scores of our method on the validation split
+        self.scores = folder / "scores.csv"  # scores of every image
+        self.manifest = folder / "masks.csv"  # the mask sets and their hashes
+        self.masks = folder / "masks.npz"  # the masks themselves
         self.intervals = folder / "intervals.csv"
         self.differences = folder / "differences.csv"
         self.slices = folder / "slices.csv"
@@ -57,11 +58,11 @@ class ReportFolder:
         self.kept_figure = folder / "completions.png"  # of a kept report
 
     def curve(self, stage: str) -> Path:
-        """The learning curve of a training stage."""
+        """Path of the learning curve of a training stage."""
         return self.curves / f"{stage}.csv"
 
     def sample(self, stage: str) -> Path:
-        """The sample grid of a training stage."""
+        """Path of the sample grid of a training stage."""
         return self.samples / f"{stage}.png"
 
 

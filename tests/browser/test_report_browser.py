@@ -52,8 +52,8 @@ def test_page_opens_whole(page: tuple[WebDriver, str], width: int, scheme: str) 
 def test_schemes_differ(page: tuple[WebDriver, str]) -> None:
     opened, address = page
     script = "return getComputedStyle(document.body).backgroundColor"
-    colours = []
+    colors = []
     for scheme in ("light", "dark"):
         browser.show(opened, address, 1280, scheme)
-        colours.append(opened.execute_script(script))
-    assert colours[0] != colours[1]
+        colors.append(opened.execute_script(script))
+    assert colors[0] != colors[1]

@@ -72,7 +72,7 @@ def test_interrupted_comparison_goes_on_and_a_finished_one_trains_nothing(tmp_pa
     os.kill(process.pid, signal.SIGTERM)
     printed.append(process.communicate(timeout=120)[0])
     assert process.returncode == 130, printed
-    assert "goes on where it was" in printed[0]
+    assert "to resume" in printed[0]
     assert "pretrain_generator 10/300" in printed[0]  # what the training prints is seen
     assert processes_in(project.folder) == []
     assert (project.folder / "params.yaml").read_bytes() == params
@@ -110,10 +110,10 @@ def test_interrupted_comparison_goes_on_and_a_finished_one_trains_nothing(tmp_pa
     assert str(tmp_path) not in text
     assert Image.open(project.folder / "reports/figures/systems.png").width > 100
 
-    with (project.folder / "src/glcic/report/words.py").open("a") as file:
+    with (project.folder / "src/glcic/report/formatting.py").open("a") as file:
         file.write("# edited\n")
     project.git("commit", "-qam", "edited")
     printed.append(project.run(*COMMAND))
     assert "training" not in printed[-1]
-    assert "plain was trained before src/glcic/report/words.py changed" in printed[-1]
+    assert "plain was trained before src/glcic/report/formatting.py changed" in printed[-1]
     assert project.bytes_of(*made) == results

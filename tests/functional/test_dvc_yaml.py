@@ -80,16 +80,24 @@ def test_paths_and_dvc_yaml_name_the_same_outputs() -> None:
     assert tuple(STAGES) == paths.STAGES
     by_stage = {
         "download": {paths.RAW},
-        "crop": {paths.FACES},
+        "crop": {paths.IMAGES},
         **{stage: {paths.MODELS / stage, report.curve(stage)} for stage in paths.TRAINING_STAGES},
-        "evaluate": {report.scores, report.masks, report.gallery, report.metrics, report.manifest, report.methods},
+        "evaluate": {
+            report.scores,
+            report.masks,
+            report.gallery,
+            report.metrics,
+            report.manifest,
+            report.methods,
+            report.validation,
+        },
         "report": {paths.CARD, report.intervals, report.differences, report.slices, report.page},
     }
     for stage in ("pretrain_generator", "train_joint"):
         by_stage[stage].add(report.sample(stage))
     by_stage["evaluate"].add(report.figure)
     assert {stage: {Path(out) for out in outputs(stage)} for stage in STAGES} == by_stage
-    for weights in (paths.PRETRAINED, paths.DISCRIMINATOR, paths.COMPLETION):
+    for weights in (paths.PRETRAINED, paths.DISCRIMINATOR, paths.GENERATOR):
         assert any(weights.is_relative_to(paths.MODELS / stage) for stage in paths.TRAINING_STAGES)
 
 
@@ -141,7 +149,7 @@ def test_one_word_means_one_thing() -> None:
 
 def test_licensed_data_is_never_pushed() -> None:
     assert STAGES["download"]["outs"] == [{"data/raw": {"push": False}}]
-    assert STAGES["crop"]["outs"] == [{"data/faces": {"push": False}}]
+    assert STAGES["crop"]["outs"] == [{"data/images": {"push": False}}]
 
 
 def test_download_and_crop_need_neither_torch_nor_mlflow() -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from glcic.data.sources import raw
+from glcic.data.sources import celeba_layout as layout
 from glcic.data.sources.synthetic import draw_face
-from glcic.evaluation.definitions import METHODS, METRICS
+from glcic.evaluation.definitions import METHODS
 from glcic.evaluation.tables import read_methods
 from support.project import Project
 
-RESULTS = ("data/faces/faces.npy", "models/*/*", "models/*.md", "reports/*.*", "reports/*/*")
+RESULTS = ("data/images/images.npy", "models/*/*", "models/*.md", "reports/*.*", "reports/*/*")
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
@@ -34,7 +34,7 @@ def test_interrupted_training_goes_on_where_it_was(tmp_path: Path) -> None:
     stages = ("pretrain_generator", "pretrain_discriminators", "train_joint")
     longer = {stage: {"steps": 160, "validate_every": 20, "checkpoint_every": 1000} for stage in stages}
     whole, cut = Project(tmp_path / "whole", longer), Project(tmp_path / "cut", longer)
-    cut.set({"runtime": {"workers": 1}})  # gets the signals of the group as well, and changes no result
+    cut.set({"runtime": {"num_workers": 1}})  # gets the signals of the group as well, and changes no result
     whole.repro("train_joint")
 
     for stage in stages:
@@ -81,9 +81,9 @@ stage.run("{stage}", script.main)
 
 def test_two_processes_train_as_one(project: Project) -> None:
     """Two CPU processes stand in for two GPUs; each sees its slice, and both end with the same weights."""
-    balanced = {"weight": None, "balance": 0.5}  # α must be the same in both
+    adaptive = {"adv_weight": None, "adaptive_ratio": 0.5}  # α must be the same in both
     project.stage("pretrain_generator")
-    project.set({"runtime": {"devices": 2}, "train_joint": {"adversarial": balanced}})
+    project.set({"runtime": {"devices": 2}, "train_joint": adaptive})
     for stage in ("pretrain_discriminators", "train_joint"):
         script = project.folder / f"{stage}.py"
         script.write_text(SPEAKING_RANKS.format(stage=stage))
@@ -93,11 +93,11 @@ def test_two_processes_train_as_one(project: Project) -> None:
         weights = [(project.folder / f"rank-{rank}").read_text() for rank in range(2)]
         assert weights[0] == weights[1]
     curve = pd.read_csv(project.folder / "reports/curves/train_joint.csv")
-    assert curve["images"].tolist() == [8, 16, 24]
+    assert curve["images_seen"].tolist() == [8, 16, 24]
     assert curve.notna().all(axis=None)
 
 
-def test_the_holes_of_an_evaluation_have_their_own_seed(finished: Project, tmp_path: Path) -> None:
+def test_the_masks_of_an_evaluation_have_their_own_seed(finished: Project, tmp_path: Path) -> None:
     project, masks, manifest = finished.copy(tmp_path / "project"), "reports/masks.npz", "reports/masks.csv"
     drawn = project.bytes_of(masks, manifest)
     project.set({"seed": 1})
@@ -105,10 +105,10 @@ def test_the_holes_of_an_evaluation_have_their_own_seed(finished: Project, tmp_p
     assert project.bytes_of(masks, manifest) == drawn
     project.set({"evaluate": {"mask_seed": 1}})
     project.stage("evaluate")
-    holes = [pd.read_csv(io.BytesIO(table)) for table in (drawn[manifest], project.bytes_of(manifest)[manifest])]
-    assert [table["seed"].unique().tolist() for table in holes] == [[0], [1]]
-    same = holes[0]["sha256"] == holes[1]["sha256"]
-    assert (same == (holes[0]["mask_set"] == "center")).all()  # of these sets box alone is drawn
+    tables = [pd.read_csv(io.BytesIO(table)) for table in (drawn[manifest], project.bytes_of(manifest)[manifest])]
+    assert [table["seed"].unique().tolist() for table in tables] == [[0], [1]]
+    same = tables[0]["sha256"] == tables[1]["sha256"]
+    assert (same == (tables[0]["mask_set"] == "center")).all()  # of these sets box alone is drawn
 
 
 def test_repro_on_synthetic_faces(tmp_path: Path) -> None:
@@ -119,8 +119,12 @@ def test_repro_on_synthetic_faces(tmp_path: Path) -> None:
     for stage in ["download", "crop", *training, "evaluate", "report"]:
         assert f"Running stage '{stage}'" in printed
     metrics = json.loads((project.folder / "reports/metrics.json").read_text())
-    assert [list(metrics), *map(list, metrics.values())] == [["val", "test"], ["center", "box"], ["center", "box"]]
-    assert all(list(values) == list(METRICS) for s in metrics.values() for values in s.values())
+    assert [list(metrics), *map(list, metrics.values())] == [["val", "test"], *2 * [["l1_hole", "psnr", "ssim"]]]
+    validation = read_methods((project.folder / "reports/validation.csv").read_text())
+    assert {name: list(scores) for name, scores in validation.items()} == {
+        "center": ["completion"],
+        "box": ["completion"],
+    }
     methods = read_methods((project.folder / "reports/methods.csv").read_text())
     assert {name: list(scores) for name, scores in methods.items()} == {
         name: list(METHODS) for name in ("center", "box")
@@ -129,7 +133,10 @@ def test_repro_on_synthetic_faces(tmp_path: Path) -> None:
     assert table["split"].value_counts().to_dict() == {"test": 2 * len(METHODS) * 4, "val": 2 * 4}
     psnr = table.groupby(["split", "mask_set", "method"])["psnr"].mean()
     assert psnr["test", "box", "telea"] == pytest.approx(methods["box"]["telea"]["psnr"], abs=1e-4)
-    assert psnr["val", "center", "completion"] == pytest.approx(metrics["val"]["center"]["psnr"], abs=1e-4)
+    assert psnr["val", "center", "completion"] == pytest.approx(validation["center"]["completion"]["psnr"], abs=1e-4)
+    for split in metrics:
+        both = [psnr[split, mask_set, "completion"] for mask_set in ("center", "box")]
+        assert metrics[split]["psnr"] == pytest.approx(sum(both) / 2, abs=1e-4)
     for name in ("curves/pretrain_generator.csv", "curves/train_joint.csv", "curves/pretrain_discriminators.csv"):
         assert pd.read_csv(project.folder / "reports" / name)["step"].tolist() == [2, 4, 6]
     manifest = pd.read_csv(project.folder / "reports/masks.csv")
@@ -153,15 +160,17 @@ def test_repro_on_synthetic_faces(tmp_path: Path) -> None:
     assert project.bytes_of(*RESULTS) == first
 
     assert "pretrain_discriminators" in project.run(sys.executable, "-m", "dvc", "dag")
-    assert "test.center.psnr" in project.run(sys.executable, "-m", "dvc", "metrics", "show", "--md")
-    project.set({"train_joint": {"adversarial": {"weight": 0.125}}})
+    shown = project.dvc("metrics", "show").splitlines()
+    assert "test.psnr" in shown[0]
+    assert max(map(len, shown)) <= 120
+    project.set({"train_joint": {"adv_weight": 0.125}})
     changed = project.run(sys.executable, "-m", "dvc", "params", "diff", "HEAD", "--json")
-    change = json.loads(changed)["params.yaml"]["train_joint.adversarial.weight"]
+    change = json.loads(changed)["params.yaml"]["train_joint.adv_weight"]
     assert change["new"] == 0.125
     assert change["old"] != 0.125
     project.run(sys.executable, "-m", "dvc", "plots", "show", "--out", "plots")
     page = (project.folder / "plots/index.html").read_text()
-    assert "PSNR on fixed validation holes" in page
+    assert "PSNR on fixed validation masks" in page
     assert "completions.png" in page
 
 
@@ -178,8 +187,8 @@ def test_repro_on_a_zip_in_celebas_layout(tmp_path: Path) -> None:
     rows = "".join(f"{k:06d}.jpg {0 if k < 7 else k % 2 + 1}\r\n" for k in range(1, 31))  # more rows than images
     (private / "list_eval_partition.txt").write_text(rows)
     (private / "identity_CelebA.txt").write_text("".join(f"{k:06d}.jpg {k // 2}\n" for k in range(1, 31)))
-    digest = raw.md5_of(private / "img_align_celeba.zip")
-    overlay = {"download": {"source": "celeba", "celeba": {"partial": True, "zip_md5": digest}}}
+    digest = layout.md5_of(private / "img_align_celeba.zip")
+    overlay = {"download": {"source": "celeba", "celeba": {"allow_subset": True, "zip_md5": digest}}}
     project = Project(tmp_path / "project", overlay)
     # The partition is not the official one, so the real command refuses it ...
     assert "list_eval_partition.txt" in project.stage("download", expect=1, GLCIC_CELEBA=str(private))
@@ -191,9 +200,9 @@ def test_repro_on_a_zip_in_celebas_layout(tmp_path: Path) -> None:
     }
     for name, md5 in official.items():
         assert md5 in celeba.read_text()
-        celeba.write_text(celeba.read_text().replace(md5, raw.md5_of(private / name)))
+        celeba.write_text(celeba.read_text().replace(md5, layout.md5_of(private / name)))
     project.repro(GLCIC_CELEBA=str(private))
-    index = pd.read_csv(project.folder / "data/faces/index.csv")
+    index = pd.read_csv(project.folder / "data/images/index.csv")
     assert index["split"].value_counts().to_dict() == {"train": 6, "val": 3, "test": 3}
     assert index["identity"].tolist() == [k // 2 for k in range(1, 13)]
     assert list(read_methods((project.folder / "reports/methods.csv").read_text())["center"]) == list(METHODS)
@@ -215,10 +224,10 @@ def last_step(curve: Path) -> int:
 @pytest.mark.parametrize(
     ("stage", "overlay", "message"),
     [
-        ("crop", {"crop": {"size": 18}}, "params.yaml: crop.size"),
-        ("evaluate", {}, "completion_last.safetensors: no such file"),
+        ("crop", {"crop": {"image_size": 18}}, "params.yaml: crop.image_size"),
+        ("evaluate", {}, "generator_last.safetensors: no such file"),
         ("pretrain_generator", {"runtime": {"accelerator": "cuda"}}, "runtime.accelerator = cuda"),
-        ("download", {"download": {"source": "images"}}, "GLCIC_IMAGES"),
+        ("download", {"download": {"source": "image_folder"}}, "GLCIC_IMAGES"),
     ],
 )
 def test_errors_are_one_line_and_no_traceback(

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from support.project import Project
 
-IMAGES = ("data/raw", "data/faces", "reports/gallery")
+IMAGES = ("data/raw", "data/images", "reports/gallery")
 SHARED = (
     "models/pretrain_generator",
     "models/pretrain_discriminators",

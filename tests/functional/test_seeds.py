@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from glcic.evaluation.definitions import METHODS, METRICS
+from glcic.evaluation.definitions import HEADLINE_METRICS, METHODS, METRICS
 from glcic.experiments.verify import compare, confirmed, read_numbers, read_tolerances
 from support.project import Project
 
@@ -31,7 +31,8 @@ def test_seeds_run_one_after_another_and_give_the_tolerances(tmp_path: Path) -> 
     assert (project.folder / "params.yaml").read_bytes() == params
     reports = project.folder / "reports"
     table = pd.read_csv(reports / "seeds.csv")
-    assert len(table) == 3 * 2 * len(METRICS) * (len(METHODS) + 1)  # seeds, mask sets; on test all methods, on val one
+    # Seeds × mask sets; on test all methods, on val one; and the means over the mask sets, of two splits.
+    assert len(table) == 3 * (2 * len(METRICS) * (len(METHODS) + 1) + 2 * len(HEADLINE_METRICS))
     assert table["value"].notna().all()
     of_networks = (table["metric"] == "psnr") & table["method"].isin(["completion", "pretrained"])
     values = table[of_networks & (table["mask_set"] == "box")].groupby(["split", "method"])["value"]
@@ -51,7 +52,10 @@ def test_seeds_run_one_after_another_and_give_the_tolerances(tmp_path: Path) -> 
     stated = read_tolerances(reports)
     assert set(stated) == set(numbers)
     rows = table[table["seed"] == 2].set_index(["split", "mask_set", "method", "metric"])["value"]
-    places = {n: (n[1], n[2], "completion", n[3]) if n[0] == "metrics.json" else ("test", *n[1:]) for n in numbers}
+    splits = {"methods.csv": "test", "validation.csv": "val"}
+    places = {
+        n: (n[1], "all", "completion", n[2]) if n[0] == "metrics.json" else (splits[n[0]], *n[1:]) for n in numbers
+    }
     other = {name: float(rows[place]) for name, place in places.items()}
     networks_alone = {name: value for name, value in numbers.items() if places[name][2] in ("completion", "pretrained")}
     assert confirmed(compare(networks_alone, {name: other[name] for name in networks_alone}, stated))

@@ -18,7 +18,7 @@ from support.store import PARAMS, SUMMARY, finished
 def test_served_model_completes_as_the_library_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     outputs = finished(tmp_path / "outputs", 1, 24.0)
-    assert tracking.complete_row(tmp_path, PARAMS, outputs)
+    assert tracking.complete_run(tmp_path, PARAMS, outputs)
     tracking.choose_champion(tmp_path, PARAMS, SUMMARY)
     port = free_port()
     address = f"http://127.0.0.1:{port}"
@@ -35,7 +35,7 @@ def test_served_model_completes_as_the_library_does(tmp_path: Path, monkeypatch:
         sent = {"inputs": {"image": image.tolist(), "mask": mask.tolist()}}
         answer = session.post(f"{address}/invocations", json=sent, timeout=60)
         assert answer.status_code == 200, answer.text
-        expected = Completer(outputs.folder / paths.COMPLETION)(image, mask)
+        expected = Completer(outputs.folder / paths.GENERATOR)(image, mask)
         assert np.array_equal(np.array(answer.json()["predictions"]), expected)
         refused = session.post(f"{address}/invocations", json={"inputs": {"image": image.tolist()}}, timeout=60)
         assert refused.status_code == 400
@@ -76,20 +76,20 @@ def test_remote_store_by_its_address_alone(
     outputs.report.curve("train_joint").write_text("step,loss\n1,1.0\n2,0.5\n3,0.25\n")
 
     with serving(command, elsewhere, f"{address}/health", tmp_path / "log"):
-        row = tracking.open_row(folder, PARAMS, stage="train_joint", step=0)
-        assert row is not None
-        row.log_point(1, {"loss": 1.0, "images_per_second": 5.0})
+        stage_run = tracking.open_run(folder, PARAMS, stage="train_joint", step=0)
+        assert stage_run is not None
+        stage_run.log_point(1, {"loss": 1.0, "images_per_second": 5.0})
     assert capfd.readouterr().err == ""
-    row.log_point(2, {"loss": 0.5, "images_per_second": 5.0})
-    row.log_point(3, {"loss": 0.25, "images_per_second": 5.0})
-    row.finish(outputs.models("train_joint"))
-    assert tracking.complete_row(folder, PARAMS, outputs) is None
+    stage_run.log_point(2, {"loss": 0.5, "images_per_second": 5.0})
+    stage_run.log_point(3, {"loss": 0.25, "images_per_second": 5.0})
+    stage_run.finish(outputs.models("train_joint"))
+    assert tracking.complete_run(folder, PARAMS, outputs) is None
     warnings = capfd.readouterr().err.splitlines()
     assert len(warnings) == 2, warnings  # one of the training, one of the attempt to complete
     assert all(line.startswith("warning: MLflow: ") for line in warnings)
 
     with serving(command, elsewhere, f"{address}/health", tmp_path / "log"):
-        assert tracking.complete_row(folder, PARAMS, outputs)
+        assert tracking.complete_run(folder, PARAMS, outputs)
         client = MlflowClient(address)
         experiment = client.get_experiment_by_name("glcic")
         assert experiment is not None

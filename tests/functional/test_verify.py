@@ -49,7 +49,7 @@ def make_report(project: Project) -> Path:
     """Run the pipeline, state a tolerance, and commit; returns the folder of the report."""
     for stage in STAGES:
         project.stage(stage)
-    tolerances = {"about": "by hand", "metrics.json": {"test": {"center": {"psnr": 0.5}}}}
+    tolerances = {"about": "by hand", "metrics.json": {"test": {"psnr": 0.5}}}
     (project.folder / "reports/tolerances.json").write_text(json.dumps(tolerances))
     commit(project, "report")
     return project.folder / "reports"
@@ -65,7 +65,7 @@ def test_rebuild_confirms_a_report(project: Project, tmp_path: Path) -> None:
     assert "Running stage 'evaluate'" in printed
     assert "note:" not in printed
     assert printed.count("byte-identical") == 7  # masks, intervals, differences, slices and three curves
-    assert printed.splitlines()[-1] == "reports is confirmed: 120 numbers, 120 identical"
+    assert printed.splitlines()[-1] == "reports is confirmed: 114 numbers, 114 identical"
     assert project.bytes_of("reports/**/*.*", "params.yaml") == before
     assert not clones(temporary)
 
@@ -75,7 +75,7 @@ def test_rebuild_finds_a_changed_number(project: Project, tmp_path: Path) -> Non
     reports = make_report(project)
     second = reports / "second"
     second.mkdir()
-    for name in ("metrics.json", "methods.csv", "tolerances.json"):
+    for name in ("metrics.json", "methods.csv", "validation.csv", "tolerances.json"):
         shutil.copy(reports / name, second)
     shutil.copy(project.folder / "params.yaml", second)
     change(second, 0.4)
@@ -84,13 +84,13 @@ def test_rebuild_finds_a_changed_number(project: Project, tmp_path: Path) -> Non
     project.set({"seed": 5, "tracking": {"enabled": True}})  # not of that report
     temporary = tmp_path / "temporary"
     printed = verify(project, "reports/second", temporary, expect=1)
-    for number in ("metrics.json val.box.ssim", "methods.csv box.telea.l1"):
+    for number in ("validation.csv box.completion.ssim", "methods.csv box.telea.l1"):
         assert line_of(printed, number)[3] == "0"
         assert line_of(printed, number)[-1] == "identical"
-    assert line_of(printed, "metrics.json test.center.psnr")[3:] == ["-0.4", "0.5", "within tolerance"]
+    assert line_of(printed, "metrics.json test.psnr")[3:] == ["-0.4", "0.5", "within tolerance"]
     assert line_of(printed, "methods.csv center.telea.l1_hole")[-2:] == ["–", "different"]
     assert printed.count("not in the report\n") == 7  # masks, intervals, differences, slices and three curves
-    said = "reports/second is NOT confirmed: 120 numbers, 118 identical, 1 within tolerance, 1 different"
+    said = "reports/second is NOT confirmed: 114 numbers, 112 identical, 1 within tolerance, 1 different"
     assert printed.splitlines()[-1] == said
     assert not (project.folder / "mlflow.db").exists()
     assert not clones(temporary)
@@ -101,13 +101,13 @@ def test_failed_rebuild_is_kept_and_a_stopped_one_removed(project: Project, tmp_
     write_report(project.folder / "reports/some")
     assert "params.yaml: no such file; put" in verify(project, "reports/some", tmp_path / "t", expect=1)
     shutil.copy(project.folder / "params.yaml", project.folder / "reports/some")
-    source = project.folder / "src/glcic/data/sources/raw.py"
+    source = project.folder / "src/glcic/data/sources/celeba_layout.py"
     text = source.read_text()
     source.write_text('raise SystemExit("broken in the commit")\n')
     commit(project, "broken")
     source.write_text(text)
     printed = verify(project, "reports/some", tmp_path / "t", expect=1)
-    assert "not committed and so not verified: src/glcic/data/sources/raw.py" in printed
+    assert "not committed and so not verified: src/glcic/data/sources/celeba_layout.py" in printed
     assert "tolerances.json: no such file; only identical numbers count" in printed
     assert "broken in the commit" in printed
     (kept,) = clones(tmp_path / "t")

@@ -95,7 +95,7 @@ def go(browser: WebDriver, address: str) -> None:
 
 
 def show(browser: WebDriver, address: str, width: int, scheme: str) -> None:
-    """Open an address on a screen of this width (a phone's below 600 pixels), in the light or dark colour scheme."""
+    """Open an address on a screen of this width (a phone's below 600 pixels), in the light or dark color scheme."""
     screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     browser.execute_cdp_cmd(

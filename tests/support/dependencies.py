@@ -1,4 +1,4 @@
-"""First-party import closures, for holding dvc.yaml's deps to what a stage really imports."""
+"""First-party import closures, to compare dvc.yaml's deps with the imports of a stage."""
 
 import ast
 from collections.abc import Container
@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def module_file(module: str) -> Path | None:
-    """File of a first-party module relative to the root, or None."""
+    """File of a first-party module, relative to the root, or None."""
     base = ROOT / "src" if module.split(".")[0] == "glcic" else ROOT
     path = base.joinpath(*module.split("."))
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
@@ -18,7 +18,7 @@ def module_file(module: str) -> Path | None:
 
 
 def imports(file: Path) -> set[Path]:
-    """First-party files that one file imports, packages' __init__ files included."""
+    """First-party files that a file imports, including the __init__ files of packages."""
     found: set[Path] = set()
     for node in ast.walk(ast.parse((ROOT / file).read_text())):
         if isinstance(node, ast.Import):
@@ -37,10 +37,11 @@ def imports(file: Path) -> set[Path]:
 
 
 def closure(file: Path, apart: Container[Path] = ()) -> set[Path]:
-    """Every first-party file that running `file` executes, itself included; files without code left out.
+    """All first-party files with code that running `file` executes, including itself.
 
     Args:
-        apart: files that are left out, with what is imported by them alone.
+        file: file to start from.
+        apart: files to exclude, together with files that only they import.
     """
     seen: set[Path] = set()
     todo = {file}
@@ -52,5 +53,6 @@ def closure(file: Path, apart: Container[Path] = ()) -> set[Path]:
 
 
 def has_code(file: Path) -> bool:
+    """Whether a file contains more than docstrings."""
     body = ast.parse((ROOT / file).read_text()).body
     return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)

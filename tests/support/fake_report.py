@@ -1,4 +1,4 @@
-"""A report's folder as the stages before `report` leave it, with scores that are made up."""
+"""Report folder with made-up scores, as the stages before `report` leave it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from PIL import Image
 
 from glcic.evaluation.definitions import ALL, MASK_SETS, METHODS
 
-QUALITY = {  # L1 over the hole, in per cent, that a method has on the average
+QUALITY = {  # mean L1 over the hole of a method, in percent
     "completion": 8.8,
     "blended": 8.7,
     "pretrained": 8.5,
@@ -20,13 +20,13 @@ QUALITY = {  # L1 over the hole, in per cent, that a method has on the average
     "nearest": 16.0,
 }
 DRAWN = tuple(mask_set for mask_set in MASK_SETS if mask_set != "files")
-HOLES = {"center": 0.25, "box": 0.21, "fixed": 0.0625, "border": 0.21, "half": 0.5}
+AREAS = {"center": 0.25, "box": 0.21, "fixed": 0.0625, "border": 0.21, "half": 0.5}
 
 
 def scores(
     people: int | None, images: int, methods: Sequence[str], mask_sets: Sequence[str], size: int = 64, seed: int = 0
 ) -> pd.DataFrame:
-    """scores.csv: test images of some people (None: nobody knows), and half as many of val."""
+    """Table of scores as in scores.csv: test images of `people` people (None: unknown), and half as many of val."""
     rng = np.random.default_rng(seed)
     person = np.sort(rng.integers(people, size=images)) if people else None
     kindness = (rng.normal(0, 1.2, people)[person] if person is not None else 0) + rng.normal(0, 1.5, images)
@@ -35,8 +35,8 @@ def scores(
         brightness = rng.uniform(0.2, 0.8, n)
         for mask_set in mask_sets:
             low, high = (int(x) for x in mask_set.split("_")[1:]) if mask_set.startswith("strokes") else (0, 0)
-            ratio = rng.uniform(low, high, n) / 100 if high else np.full(n, HOLES.get(mask_set, 0.2))
-            border = rng.integers(0, size // 3, n) * (mask_set not in ("border", "half"))
+            ratio = rng.uniform(low, high, n) / 100 if high else np.full(n, AREAS.get(mask_set, 0.2))
+            margin = rng.integers(0, size // 3, n) * (mask_set not in ("border", "half"))
             for method in methods if split == "test" else ["completion"]:
                 l1_hole = np.maximum(0.2, QUALITY[method] * (0.8 + 0.8 * ratio) + kindness[:n] + rng.normal(0, 0.6, n))
                 psnr = 42 - 8 * np.log10(l1_hole * ratio * 100)
@@ -53,8 +53,8 @@ def scores(
                         "left": 8,
                         "height": 16,
                         "width": 16,
-                        "ratio": ratio,
-                        "border": border,
+                        "area_ratio": ratio,
+                        "margin": margin,
                         "brightness": brightness,
                         "l1_hole": l1_hole,
                         "l1": l1_hole * ratio,
@@ -93,7 +93,7 @@ def write(
         for split, n in (("val", images // 2), ("test", images))
         for i, name in enumerate(mask_sets)
     ]
-    columns = ["split", "mask_set", "seed", "size", "images", "smallest", "mean", "largest", "sha256", "faces_sha256"]
+    columns = ["split", "mask_set", "seed", "size", "images", "smallest", "mean", "largest", "sha256", "images_sha256"]
     pd.DataFrame(masks, columns=columns).to_csv(folder / "masks.csv", index=False)
     _write_curves(folder / "curves")
     _write_pictures(folder, table, mask_sets, size, k)
@@ -102,34 +102,34 @@ def write(
 
 def _write_curves(folder: Path) -> None:
     steps = np.arange(500, 16001, 500)
-    alone = pd.DataFrame({"step": steps, "images": 16 * steps, "schedule": 1.0})
+    alone = pd.DataFrame({"step": steps, "images_seen": 16 * steps, "lr_factor": 1.0})
     falling = np.exp(-steps / 4000)
-    alone = alone.assign(reconstruction=0.07 + 0.08 * falling, val_l1_hole=8 + 6 * falling, val_psnr=26 - 4 * falling)
+    alone = alone.assign(g_loss_rec=0.07 + 0.08 * falling, val_l1_hole=8 + 6 * falling, val_psnr=26 - 4 * falling)
     alone.to_csv(folder / "pretrain_generator.csv", index=False)
     steps = np.arange(100, 1001, 100)
-    discriminators = pd.DataFrame({"step": steps, "images": 16 * steps, "schedule": 1.0})
-    discriminators["discriminator_real"] = 0.1 + 0.4 * np.exp(-steps / 200)
-    discriminators["discriminator_completed"] = 0.08 + 0.4 * np.exp(-steps / 200)
-    discriminators["val_accuracy_real"] = 1 - 0.5 * np.exp(-steps / 200)
-    discriminators["val_accuracy_completed"] = 1 - 0.3 * np.exp(-steps / 150)
+    discriminators = pd.DataFrame({"step": steps, "images_seen": 16 * steps, "lr_factor": 1.0})
+    discriminators["d_loss_real"] = 0.1 + 0.4 * np.exp(-steps / 200)
+    discriminators["d_loss_fake"] = 0.08 + 0.4 * np.exp(-steps / 200)
+    discriminators["val_d_acc_real"] = 1 - 0.5 * np.exp(-steps / 200)
+    discriminators["val_d_acc_fake"] = 1 - 0.3 * np.exp(-steps / 150)
     discriminators.to_csv(folder / "pretrain_discriminators.csv", index=False)
     steps = np.arange(200, 2001, 200)
-    joint = pd.DataFrame({"step": steps, "images": 16 * steps, "schedule": 1.0 - steps / 2000})
+    joint = pd.DataFrame({"step": steps, "images_seen": 16 * steps, "lr_factor": 1.0 - steps / 2000})
     noise = np.sin(steps)
     columns = {
-        "reconstruction": 0.08 + 0.002 * noise,
-        "adversarial": 3 + 0.4 * noise,
-        "discriminator_real": 0.25 + 0.05 * noise,
-        "discriminator_completed": 0.2 - 0.04 * noise,
+        "g_loss_rec": 0.08 + 0.002 * noise,
+        "g_loss_adv": 3 + 0.4 * noise,
+        "d_loss_real": 0.25 + 0.05 * noise,
+        "d_loss_fake": 0.2 - 0.04 * noise,
         "val_l1_hole": 8 + 0.05 * noise,
         "val_psnr": 26.4 - 0.1 * noise,
-        "val_accuracy_real": 0.9 + 0.05 * noise,
-        "val_accuracy_completed": 0.9 - 0.08 * noise,
-        "val_gradient_reconstruction": 0.02 + 0.005 * noise,
-        "val_gradient_adversarial": 4 + 2 * noise,
-        "val_gradient_ratio": 0.2 + 0.05 * noise,
+        "val_d_acc_real": 0.9 + 0.05 * noise,
+        "val_d_acc_fake": 0.9 - 0.08 * noise,
+        "val_grad_norm_rec": 0.02 + 0.005 * noise,
+        "val_grad_norm_adv": 4 + 2 * noise,
+        "val_grad_norm_ratio": 0.2 + 0.05 * noise,
         "val_saturated": 0.01 + 0.002 * noise,
-        "val_variety": 0.95 + 0.02 * noise,
+        "val_diversity": 0.95 + 0.02 * noise,
     }
     joint.assign(**columns).to_csv(folder / "train_joint.csv", index=False)
 
@@ -144,7 +144,7 @@ def _write_pictures(folder: Path, table: pd.DataFrame, mask_sets: Sequence[str],
         middle = len(order) // 2
         ranks = {"best": order[:k], "median": order[middle : middle + k], "worst": order[-k:]}
         listed += [rows.assign(rank=rank) for rank, rows in ranks.items()]
-        tiles = rng.integers(0, 256, (3 * k * size, 3 * size, 3), np.uint8)
+        tiles = rng.integers(0, 256, (3 * k * size, 4 * size, 3), np.uint8)
         Image.fromarray(tiles).save(folder / "gallery" / f"{name}.png")
     index = pd.concat(listed)[["mask_set", "rank", "row", "file", "l1_hole", "psnr"]]
     index.to_csv(folder / "gallery/index.csv", index=False)

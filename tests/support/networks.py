@@ -1,50 +1,52 @@
-"""Networks from a few of their parameters; the others are the paper's."""
+"""Networks from a few parameters; the others are those of the paper."""
 
 from typing import Any
 
-from glcic.networks.discriminators.context import ContextDiscriminator
+from glcic.networks.discriminators.global_local import GlobalLocalDiscriminator
 from glcic.networks.discriminators.patchgan import PatchDiscriminator
-from glcic.networks.generators.glcic import CompletionNetwork
+from glcic.networks.generators.glcic import GlcicGenerator
 from glcic.networks.generators.unet import UNetAttention
-from glcic.params import Context, Glcic, PatchGAN, UNetParams
+from glcic.params import GlcicParams, GlobalLocalParams, PatchGANParams, UNetParams
 
 
-def glcic(width: float = 1.0, **changes: Any) -> Glcic:
+def glcic(width_multiplier: float = 1.0, **changes: Any) -> GlcicParams:
     paper: dict[str, Any] = {
-        "normalisation": "batch",
+        "norm": "batch",
         "activation": "relu",
         "convolution": "plain",
-        "output": "sigmoid",
+        "output_activation": "sigmoid",
     }
-    return Glcic(name="glcic", width=width, **({"output": "sigmoid"} | paper | changes))
+    return GlcicParams(name="glcic", width_multiplier=width_multiplier, **(paper | changes))
 
 
-def generator(width: float = 1.0, values: tuple[float, float] = (0.0, 1.0), **changes: Any) -> CompletionNetwork:
-    return CompletionNetwork(glcic(width, **changes), values)
+def generator(
+    width_multiplier: float = 1.0, values: tuple[float, float] = (0.0, 1.0), **changes: Any
+) -> GlcicGenerator:
+    return GlcicGenerator(glcic(width_multiplier, **changes), values)
 
 
-def context(
-    size: int,
+def global_local(
+    image_size: int,
     local_window: int,
-    global_convolutions: int = 6,
-    local_convolutions: int = 5,
-    width: float = 1.0,
+    global_layers: int = 6,
+    local_layers: int = 5,
+    width_multiplier: float = 1.0,
     **changes: Any,
-) -> ContextDiscriminator:
-    paper: dict[str, Any] = {"activation": "relu", "labels": "fused", "spectral_norm": False, "mask_channel": False}
-    section = Context(
-        name="context",
+) -> GlobalLocalDiscriminator:
+    paper: dict[str, Any] = {"activation": "relu", "head": "fused", "spectral_norm": False, "mask_channel": False}
+    section = GlobalLocalParams(
+        name="global_local",
         local_window=local_window,
-        global_convolutions=global_convolutions,
-        local_convolutions=local_convolutions,
-        width=width,
+        global_layers=global_layers,
+        local_layers=local_layers,
+        width_multiplier=width_multiplier,
         **(paper | changes),
     )
-    return ContextDiscriminator(section, size)
+    return GlobalLocalDiscriminator(section, image_size)
 
 
 def patchgan(channels: int = 32, spectral_norm: bool = False, mask_channel: bool = False) -> PatchDiscriminator:
-    section = PatchGAN(name="patchgan", channels=channels, spectral_norm=spectral_norm, mask_channel=mask_channel)
+    section = PatchGANParams(name="patchgan", channels=channels, spectral_norm=spectral_norm, mask_channel=mask_channel)
     return PatchDiscriminator(section)
 
 

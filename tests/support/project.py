@@ -1,4 +1,4 @@
-"""A tiny project in a temporary folder, and the parameters that make it so."""
+"""Tiny project in a temporary folder, and its parameters."""
 
 import os
 import shutil
@@ -12,45 +12,45 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 
-# S = 16, networks of a few channels, a handful of steps; small enough for seconds, whole enough to be the real thing.
+# S = 16, networks of a few channels, a few steps: a complete pipeline that runs in seconds.
 TINY: dict[str, Any] = {
     "preset": "tiny",
-    "runtime": {"threads": 1},
+    "runtime": {"num_threads": 1},
     "tracking": {"enabled": False},
     "download": {"synthetic": {"train": 12, "val": 4, "test": 4}},
-    "crop": {"size": 16},
+    "crop": {"image_size": 16},
     "networks": {
-        "completion": {"width": 0.0625},
-        "discriminator": {"width": 0.03125, "local_window": 8, "global_convolutions": 3, "local_convolutions": 2},
+        "generator": {"width_multiplier": 0.0625},
+        "discriminator": {"width_multiplier": 0.03125, "local_window": 8, "global_layers": 3, "local_layers": 2},
     },
-    "holes": {"sides": [6, 8], "border": 1},
-    "validation": {"images": 4},
-    "pretrain_generator": {"steps": 6, "batch": 4, "validate_every": 2, "checkpoint_every": 2},
-    "pretrain_discriminators": {"steps": 6, "batch": 4, "validate_every": 2, "checkpoint_every": 2},
-    "train_joint": {"steps": 6, "batch": 4, "validate_every": 2, "checkpoint_every": 2},
-    "evaluate": {"mask_sets": ["center", "box"], "batch": 2, "figure_rows": 2},
+    "masks": {"size_range": [6, 8], "margin": 1},
+    "validation": {"num_images": 4},
+    "pretrain_generator": {"steps": 6, "batch_size": 4, "validate_every": 2, "checkpoint_every": 2},
+    "pretrain_discriminators": {"steps": 6, "batch_size": 4, "validate_every": 2, "checkpoint_every": 2},
+    "train_joint": {"steps": 6, "batch_size": 4, "validate_every": 2, "checkpoint_every": 2},
+    "evaluate": {"mask_sets": ["center", "box"], "batch_size": 2, "figure_rows": 2},
 }
 
 
-# What is stored with the weights of a completion network of width 0.0625.
+# Metadata stored with the weights of a generator of width 0.0625.
 ABOUT: dict[str, Any] = {
-    "completion": {
+    "generator": {
         "name": "glcic",
-        "width": 0.0625,
-        "normalisation": "batch",
+        "width_multiplier": 0.0625,
+        "norm": "batch",
         "activation": "relu",
         "convolution": "plain",
-        "output": "sigmoid",
+        "output_activation": "sigmoid",
     },
-    "input": {"range": "unit", "fill": "mean", "context": 0},
+    "input": {"pixel_range": [0, 1], "fill": "mean", "mask_dilation": 0},
     "mean_pixel": [0.5, 0.5, 0.5],
-    "size": 16,
+    "image_size": 16,
     "step": 6,
 }
 
 
 def merge(tree: Any, overlay: Mapping[str, Any]) -> Any:
-    """`tree` with the leaves of `overlay` put in."""
+    """Set the leaves of `overlay` in `tree`, and return `tree`."""
     for key, value in overlay.items():
         if isinstance(value, Mapping):
             merge(tree[key], value)
@@ -60,6 +60,7 @@ def merge(tree: Any, overlay: Mapping[str, Any]) -> Any:
 
 
 def default_tree() -> Any:
+    """The parameters of presets/default.yaml."""
     return YAML(typ="safe").load(ROOT / "presets" / "default.yaml")
 
 
@@ -99,17 +100,17 @@ class Project:
         yaml.dump(merge(tree, overlay), path)
 
     def copy(self, folder: Path) -> "Project":
-        """All of it in another folder: with data, models, cache and scratch folder."""
+        """Copy the whole project, with data, models, cache and checkpoints."""
         shutil.copytree(self.folder, folder)
         return self.at(folder)
 
     def at(self, folder: Path) -> "Project":
-        """The copy or clone of this project that lies in `folder`."""
+        """The copy or clone of this project in `folder`."""
         return Project.existing(folder)
 
     @classmethod
     def existing(cls, folder: Path) -> "Project":
-        """The one that lies in `folder` already."""
+        """The project that already exists in `folder`."""
         project = cls.__new__(cls)
         project.folder = folder
         return project
@@ -118,7 +119,7 @@ class Project:
     def environment(self) -> dict[str, str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("GLCIC_", "DVC_", "MLFLOW_"))}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-        environment["SHELL"] = "/bin/sh"  # dash stays between DVC and the stage unless told to give way
+        environment["SHELL"] = "/bin/sh"  # dash stays between DVC and the stage unless the command uses exec
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
             environment[name] = "http://127.0.0.1:9"  # no test reaches the network
         return environment
@@ -139,7 +140,7 @@ class Project:
         )
 
     def run(self, *command: str, expect: int | None = 0, **environment: str) -> str:
-        """Run a command to its end; returns what it printed. `expect` is its exit status; None: any but 0."""
+        """Run a command to its end and return its output. `expect` is its exit status; None: any but 0."""
         process = self.start(*command, **environment)
         printed, _ = process.communicate(timeout=900)
         if expect is None:
@@ -159,7 +160,7 @@ class Project:
         return self.run(sys.executable, "-m", "dvc", *arguments)
 
     def bytes_of(self, *patterns: str) -> dict[str, bytes]:
-        """Content of all files that match, by their relative names."""
+        """Contents of all matching files, by relative path."""
         paths = sorted(path for pattern in patterns for path in self.folder.glob(pattern))
         assert paths, patterns
         return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in paths}

@@ -30,7 +30,7 @@ MOST_ROWS = 12  # of the table, newest first
 COMPARED = 3
 PARAMETERS = 3  # columns of the table
 SCORES = ("test/center/psnr", "test/center/ssim", "test/center/l1_hole", "test/box/psnr")
-CURVES = "train_joint/(val|reconstruction|adversarial|discriminator)"
+CURVES = "train_joint/(val|g_loss|d_loss)"
 
 
 def main(
@@ -45,11 +45,11 @@ def main(
     assert runs, f"no finished run in {folder}"
     ids = [run.info.run_id for run in runs]
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as temporary:
         storage = _choices(experiment, _columns(runs))
         with (
-            browser.served(folder, os.environ, Path(scratch) / "ui.log") as address,
-            browser.opened(Path(scratch) / "profile", (WIDTH, 1000), storage) as page,
+            browser.served(folder, os.environ, Path(temporary) / "ui.log") as address,
+            browser.opened(Path(temporary) / "profile", (WIDTH, 1000), storage) as page,
         ):
             _take_table(page, address, ids, out / "runs.png")
             _take_comparison(page, address, ids[:COMPARED], out / "compare.png")
@@ -146,10 +146,10 @@ def _resize(page: WebDriver, height: int, width: int = WIDTH) -> None:
 
 
 def _save(page: WebDriver, picture: Path) -> None:
-    """Save what the browser shows, in as many colours as fit."""
+    """Save what the browser shows, in as many colors as fit."""
     shot = Image.open(io.BytesIO(page.get_screenshot_as_png())).convert("RGB")
-    for colours in (256, 128, 64, 32):
-        shot.quantize(colours, dither=Image.Dither.NONE).save(picture, optimize=True)
+    for colors in (256, 128, 64, 32):
+        shot.quantize(colors, dither=Image.Dither.NONE).save(picture, optimize=True)
         if picture.stat().st_size <= MOST_BYTES:
             print(f"{picture}: {shot.width}×{shot.height}, {picture.stat().st_size / 1000:.0f} kB")
             return

@@ -1,4 +1,4 @@
-"""Servers that tests start on this machine's loopback interface, and stop."""
+"""Servers that tests start and stop on the loopback interface."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ _STOP_SECONDS = 30
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -27,12 +27,16 @@ def free_port() -> int:
 def serving(
     command: Sequence[str], folder: Path, url: str, log: Path, environment: Mapping[str, str] = os.environ
 ) -> Iterator[requests.Session]:
-    """Run a command in `folder` until the end of the block, which begins when `url` answers.
+    """Run a server command until the end of the block, which begins when `url` answers.
 
     Args:
-        log: where its output goes; not a pipe, which would be full one day.
+        command: the command.
+        folder: where to run it.
+        url: address to wait for.
+        log: file for its output; a pipe could fill up.
+        environment: its environment variables.
     """
-    # Not for this make, but for the one that may run the tests:
+    # These belong to the make that may run the tests, not to this one.
     environment = {name: value for name, value in environment.items() if not name.startswith(("MAKE", "MFLAGS"))}
     environment |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"}
     environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -50,7 +54,7 @@ def serving(
             time.sleep(0.2)
         yield session
     finally:
-        for sign in (signal.SIGTERM, signal.SIGKILL):  # to it and what it has started
+        for sign in (signal.SIGTERM, signal.SIGKILL):  # to the server and its children
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, sign)
             with suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""An MLflow store of rows that nobody trained for."""
+"""MLflow store with runs that were never trained."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,47 +14,49 @@ from support.project import ABOUT
 PARAMS: dict[str, Any] = {
     "preset": "small",
     "seed": 1,
-    "runtime": {"threads": 2, "celeba": "/hidden-attic/faces", "images": "/hidden-attic/images"},
+    "runtime": {"num_threads": 2, "celeba_dir": "/hidden-attic/faces", "image_folder": "/hidden-attic/images"},
     "tracking": {"enabled": True, "experiment": "glcic"},
     "download": {
         "source": "celeba",
         "celeba": {"zip_md5": None, "mirrors": ["file:///hidden-attic/mirror"]},
         "mirrors": ["file:///hidden-attic/mirror/faces.zip", "https://example.org/faces.zip"],
     },
-    "crop": {"size": 16},
+    "crop": {"image_size": 16},
     "evaluate": {"mask_sets": ["center"]},
-    "adversarial": {"loss": "bce", "real_label": 1.0},
+    "gan": {"loss": "bce", "real_label": 1.0},
     "pretrain_generator": {"steps": 3},
-    "train_joint": {"adversarial": {"weight": 0.0004}, "betas": [0.5, 0.999]},
+    "train_joint": {"adv_weight": 0.0004, "betas": [0.5, 0.999]},
 }
 SUMMARY: dict[str, Any] = {
-    "size": 16,
-    "images": {"train": 3, "val": 2, "test": 1},
-    "refused": 0,
+    "image_size": 16,
+    "num_images": {"train": 3, "val": 2, "test": 1},
+    "skipped": 0,
     "sha256": 8 * "01234567",
 }
 
 
 def finished(folder: Path, seed: int, psnr: float, data: str = SUMMARY["sha256"]) -> tracking.Outputs:
-    """Outputs of a pipeline that ended with this PSNR on the validation split."""
+    """Write the outputs of a finished pipeline with this PSNR on the validation split."""
     outputs = tracking.Outputs(folder)
-    files = (outputs.report.metrics, folder / paths.FACES_SUMMARY, folder / paths.COMPLETION)
+    files = (outputs.report.metrics, folder / paths.IMAGES_SUMMARY, folder / paths.GENERATOR)
     for file in files:
         file.parent.mkdir(parents=True)
     torch.manual_seed(seed)
     save_weights(files[2], generator(0.0625).state_dict(), ABOUT)
-    files[0].write_text(f'{{"val": {{"center": {{"psnr": {psnr}}}}}}}')
+    files[0].write_text(f'{{"val": {{"psnr": {psnr}}}}}')
+    outputs.report.validation.write_text(f"mask_set,method,psnr\ncenter,completion,{psnr}\n")
     files[1].write_text(str(SUMMARY | {"sha256": data}).replace("'", '"'))
     return outputs
 
 
 def client_of(root: Path) -> Any:
+    """A client for the store in `root`."""
     from mlflow import MlflowClient
 
     return MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
 
 
-def rows(root: Path, params: Mapping[str, Any]) -> list[Any]:
+def runs_of(root: Path, params: Mapping[str, Any]) -> list[Any]:
     """The MLflow runs of these parameters, newest first."""
     client = client_of(root)
     experiment = client.get_experiment_by_name("glcic").experiment_id
@@ -64,5 +66,6 @@ def rows(root: Path, params: Mapping[str, Any]) -> list[Any]:
 
 
 def artifacts(root: Path, run: Any, folder: str | None = None) -> Iterator[str]:
+    """Paths of all artifacts of a run, or of those in a folder."""
     for file in client_of(root).list_artifacts(run.info.run_id, folder):
         yield from artifacts(root, run, file.path) if file.is_dir else [file.path]

@@ -68,6 +68,35 @@ def test_complete_names_what_is_wrong(photo: Project, arguments: tuple[str, ...]
     assert not (photo.folder / "out.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("image", "mask", "output", "weights", "message"),
+    [
+        ("nowhere.png", "mask.png", "out.png", "w.safetensors", "nowhere.png: no such file"),
+        ("photo.png", "nowhere.png", "out.png", "w.safetensors", "nowhere.png: no such file"),
+        ("photo.png", "mask.png", "nowhere/out.png", "w.safetensors", "the folder nowhere does not exist"),
+        ("photo.png", "mask.png", "out.png", "nowhere.safetensors", "nowhere.safetensors: no such file; train first"),
+        ("photo.png", "mask.png", "out.png", "src", "src: a folder; name the weights file in it"),
+        ("photo.png", "mask.png", "out.png", "params.yaml", "params.yaml is not a weights file of this project"),
+    ],
+)
+def test_complete_refuses_a_wrong_path_before_torch_is_loaded(
+    photo: Project, image: str, mask: str, output: str, weights: str, message: str
+) -> None:
+    code = """
+import sys
+from glcic.cli import main
+try:
+    main()
+finally:
+    assert not {"torch", "mlflow", "dvc", "pandas"} & set(sys.modules)
+"""
+    arguments = ["complete", image, mask, output, "--weights", weights]
+    printed = photo.run(sys.executable, "-c", code, *arguments, expect=1)
+    assert printed.startswith("error: ")
+    assert printed.count("\n") == 1, printed
+    assert message in printed
+
+
 def test_preset_lists_applies_and_refuses(project: Project) -> None:
     table = glcic(project, "presets").splitlines()
     assert [line.split()[0] for line in table[1:]] == preset_names(ROOT / "presets")
@@ -101,7 +130,7 @@ def test_examples_of_help_have_arguments_that_the_command_takes() -> None:
 
 
 WRITTEN = ("README.md", "CONTRIBUTING.md", "docs/*.md", "Makefile", "*.yaml", "presets/*.yaml", "src/glcic/**/*.py")
-COMMAND = re.compile(r"\bglcic ((?!import\b|of\b)[a-z][a-z-]*)")
+COMMAND = re.compile(r"\b(?<!shtamura/)glcic ((?!import\b|of\b)[a-z][a-z-]*)")
 
 
 def test_no_text_names_a_command_that_does_not_exist() -> None:

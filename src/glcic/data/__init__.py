@@ -1,1 +1,1 @@
-"""Where images come from, how they are cropped and packed, and how batches are drawn."""
+"""Image sources, cropping and packing of images, and training batches."""

@@ -1,7 +1,7 @@
-"""Random flips, crops and colours for training images.
+"""Random flips, crops and color changes for training images.
 
-Drawing is apart from applying, so that every rank of a training draws the whole batch's randomness and transforms only
-its own images.
+Drawing is separate from applying: every process of a training run draws the random numbers of the whole batch, but
+transforms only its own images.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from glcic.params import Augmentation
 
 @dataclass(frozen=True)
 class Draws:
-    """What is to be done with each of N images; what is off has the value that changes nothing.
+    """Random transforms of N images; a transform that is off has its neutral value.
 
     Attributes:
         flip: (N,), bool.
-        share: (N,), of the image's area that the square crop keeps, in (0, 1]; 1 is the whole image.
-        place: (N, 2), of the crop, in [0, 1): from the top-most to the bottom-most, from left to right.
+        share: (N,), fraction of the image's area that the square crop keeps, in (0, 1]; 1 keeps the whole image.
+        place: (N, 2), position of the crop in [0, 1): from top to bottom, and from left to right.
         brightness, contrast, saturation: (N,), factors, at least 0; 1 changes nothing.
-        hue: (N,), shift in turns of the colour wheel, in [−½, ½]; 0 changes nothing.
+        hue: (N,), shift in turns of the color wheel, in [−½, ½]; 0 changes nothing.
     """
 
     flip: NDArray[np.bool_]
@@ -36,9 +36,14 @@ class Draws:
 
 
 def draw(rng: np.random.Generator, n: int, section: Augmentation) -> Draws:
-    """Randomness for n images: always of the flip, and of the others where they are on.
+    """Draw random transforms for n images: the flip always, the others only where they are on.
 
-    Turning one off therefore leaves the draws before it, and at the flip also all after it, as they were.
+    Turning a transform off therefore leaves all draws before it unchanged; for the flip, those after it as well.
+
+    Args:
+        rng: source of randomness.
+        n: number of images.
+        section: the parameters of the augmentation.
     """
     flip = rng.random(n) < section.flip
     share, place = np.ones(n), np.zeros((n, 2))
@@ -53,12 +58,12 @@ def draw(rng: np.random.Generator, n: int, section: Augmentation) -> Draws:
 
 
 def apply(images: Tensor, draws: Draws, mine: slice = slice(None)) -> Tensor:
-    """Flip, crop and enlarge to the former size, then change brightness, contrast, saturation and hue.
+    """Flip images, crop and resize them to their original size, then change brightness, contrast, saturation and hue.
 
     Args:
         images: (N, 3, S, S), uint8.
-        draws: of a whole batch.
-        mine: which N images of the batch these are.
+        draws: random transforms of a whole batch.
+        mine: positions of these N images in the batch.
 
     Returns:
         (N, 3, S, S), uint8. Each image depends on its own draws only.
@@ -73,14 +78,14 @@ def _transform(image: Tensor, draws: Draws, i: int) -> Tensor:
     share, factors = draws.share[i], (draws.brightness[i], draws.contrast[i], draws.saturation[i])
     if share == 1 and factors == (1, 1, 1) and draws.hue[i] == 0:
         return image
-    from torchvision.transforms.v2 import functional  # a second of each training process, and most do no more than flip
+    from torchvision.transforms.v2 import functional  # slow to import, and most trainings only flip
 
     size = image.shape[-1]
     side = max(1, round(size * float(share) ** 0.5))
     if side < size:
         top, left = (int(p * (size - side + 1)) for p in draws.place[i])
         image = functional.resized_crop(image, top, left, side, side, [size, size], antialias=True)
-    # Whatever is off is skipped, not computed with a neutral factor: on uint8 that is not always exact.
+    # Skip whatever is off: applying a neutral factor to uint8 is not always exact.
     changes = functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation
     for change, factor in zip(changes, factors, strict=True):
         if factor != 1:

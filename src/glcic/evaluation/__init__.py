@@ -1,1 +1,1 @@
-"""Scores of completions: mask sets, metrics, tables and figures."""
+"""Evaluation of completions: mask sets, metrics, tables and figures."""

@@ -1,4 +1,4 @@
-"""The figures people look at: input, every method, ground truth; and the best, median and worst completions."""
+"""Figures of completions by all methods, and the choice of the best, median and worst completions."""
 
 import textwrap
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ def completions_figure(path: Path, columns: Mapping[str, NDArray[np.uint8]], lar
     """Write a PNG with one column per title and one row per image.
 
     Args:
-        columns: title → (rows, 3, S, S).
-        largest: bytes of the file; it is drawn smaller until it fits.
+        columns: title → images (rows, 3, S, S).
+        largest: maximum file size in bytes; the resolution is lowered until the file fits.
     """
     rows = len(next(iter(columns.values())))
-    head = 0.35  # inches, two lines of a title
+    head = 0.35  # inches, for two lines of title
     height = 1.1 * rows + head
     figure, axes = _grid(np.stack(list(columns.values()), axis=1), (1.1 * len(columns), height))
     for axis, title in zip(axes[0], columns, strict=True):
@@ -39,8 +39,8 @@ def systems_figure(path: Path, rows: Mapping[str, NDArray[np.uint8]], largest: i
     """Write a PNG with one row per title and one column per image.
 
     Args:
-        rows: title → (columns, 3, S, S).
-        largest: bytes of the file; it is drawn smaller until it fits.
+        rows: title → images (columns, 3, S, S).
+        largest: maximum file size in bytes; the resolution is lowered until the file fits.
     """
     columns = len(next(iter(rows.values())))
     margin, width, height = 1.3, 1.1 * columns + 1.3, 1.1 * len(rows)
@@ -52,7 +52,7 @@ def systems_figure(path: Path, rows: Mapping[str, NDArray[np.uint8]], largest: i
 
 
 def _grid(tiles: NDArray[np.uint8], inches: tuple[float, float]) -> tuple[Figure, NDArray[Any]]:
-    """A figure of images (rows, columns, 3, S, S), and its axes (rows, columns)."""
+    """Draw images (rows, columns, 3, S, S); return the figure and its axes (rows, columns)."""
     figure, axes = plt.subplots(*tiles.shape[:2], figsize=inches, squeeze=False)
     for place, axis in np.ndenumerate(axes):
         axis.imshow(tiles[place].transpose(1, 2, 0))
@@ -63,17 +63,19 @@ def _grid(tiles: NDArray[np.uint8], inches: tuple[float, float]) -> tuple[Figure
 def _save(figure: Figure, path: Path, largest: int) -> None:
     with atomic(path) as temporary:
         for dpi in (120, 100, 80, 60, 45):
-            figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})  # no version: the same bytes
+            figure.savefig(
+                temporary, format="png", dpi=dpi, metadata={"Software": None}
+            )  # without a version, for reproducible bytes
             if temporary.stat().st_size <= largest:
                 break
     plt.close(figure)
 
 
 def write_tiles(path: Path, tiles: NDArray[np.uint8]) -> None:
-    """Write a PNG of images side by side, pixel for pixel, without margins or text.
+    """Write a PNG grid of images at their original size, without margins or text.
 
     Args:
-        tiles: (rows, columns, 3, S, S).
+        tiles: images (rows, columns, 3, S, S).
     """
     rows, columns, _, height, width = tiles.shape
     grid = tiles.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)
@@ -82,13 +84,13 @@ def write_tiles(path: Path, tiles: NDArray[np.uint8]) -> None:
 
 
 def chosen(scores: pd.DataFrame, k: int) -> pd.DataFrame:
-    """The k best, the k around the median, and the k worst images by L1 over the hole; fewer where there are fewer.
+    """Choose the k best, k median and k worst images by L1 over the hole; fewer than k if there are too few images.
 
     Args:
-        scores: of one method on one mask set, a row per image, in the order of the split.
+        scores: scores of one method on one mask set; a row per image, in the order of the split.
 
     Returns:
-        rank, item (number within the split), row, file, l1_hole, psnr; best first, worst last.
+        A table, best first, with the columns rank, item (index within the split), row, file, l1_hole, psnr.
     """
     order = np.argsort(scores[RANKED_BY].to_numpy(), kind="stable")
     n = len(order)

@@ -1,4 +1,4 @@
-"""The holes of an evaluation: drawn once from their own seed, stored with their hash, the same for every method."""
+"""Mask sets of an evaluation: drawn once from a seed, stored with their hash, and shared by all methods."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,10 +22,11 @@ from glcic.params import Evaluate
 
 @dataclass(frozen=True)
 class MaskSet:
-    """One hole for every image of a split.
+    """One mask for every image of a split.
 
     Attributes:
-        masks: (N, 1, S, S), 1 in the hole.
+        name: name of the mask set, a key of `definitions.MASK_SETS`.
+        masks: masks (N, 1, S, S) as uint8, 1 in the hole and 0 elsewhere.
     """
 
     name: str
@@ -33,32 +34,36 @@ class MaskSet:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the shape, as the text "N 1 S S", and the masks' bytes in C order, one byte (0 or 1) per pixel."""
+        """SHA-256 of the shape, as the text "N 1 S S", and of the masks in C order, one byte (0 or 1) per pixel."""
         shape = " ".join(map(str, self.masks.shape))
         return hashlib.sha256(shape.encode() + np.ascontiguousarray(self.masks).tobytes()).hexdigest()
 
     @cached_property
     def boxes(self) -> Boxes:
-        """The holes' bounding boxes: (N, 4), top, left, height, width."""
+        """Bounding boxes of the holes, (N, 4): top, left, height, width, in pixels."""
         return bounding_boxes(self.masks)
 
     @cached_property
-    def ratios(self) -> NDArray[np.float64]:
-        """Share of each image that is hole: (N,)."""
+    def area_ratios(self) -> NDArray[np.float64]:
+        """Share of each image that the hole covers, (N,), in [0, 1]."""
         return self.masks.mean(axis=(1, 2, 3))
 
     @cached_property
-    def borders(self) -> NDArray[np.int64]:
-        """Pixels between a hole's bounding box and the nearest edge of the image: (N,); 0 where it touches."""
+    def margins(self) -> NDArray[np.int64]:
+        """Distance in pixels, (N,), from each hole's bounding box to the nearest edge of the image; 0 if it touches."""
         size = self.masks.shape[-1]
         return np.concatenate([self.boxes[:, :2], size - self.boxes[:, :2] - self.boxes[:, 2:]], axis=1).min(axis=1)
 
 
 def draw(name: str, seed: int, n: int, size: int, files: Masks | None = None) -> MaskSet:
-    """The holes of n images of side `size`, by the name of the mask set; a function of its arguments alone.
+    """Draw a mask set. The result depends only on the arguments.
 
     Args:
-        files: (M, 1, S, S), for the mask set `files`.
+        name: name of the mask set.
+        seed: seed of the random masks.
+        n: number of masks.
+        size: side S of the masks, in pixels.
+        files: masks (M, 1, S, S) as uint8, for the mask set `files`.
     """
     rng = np.random.default_rng([seed, *name.encode()])
     if name == "center":
@@ -82,22 +87,26 @@ def draw(name: str, seed: int, n: int, size: int, files: Masks | None = None) ->
 
 
 def draw_all(section: Evaluate, n: int, size: int) -> list[MaskSet]:
-    """The mask sets of an evaluation for the n images of a split.
+    """Draw all mask sets of an evaluation, for a split of n images of side `size`.
 
     Raises:
-        UserError: the user's masks are not there, or not those that were meant.
+        UserError: the user's masks are missing or do not match their SHA-256.
     """
     files = None
-    if (given := section.masks) is not None:
-        files = read_masks(Path(given.folder), given.sha256, "evaluate.masks.sha256", size)
+    if (given := section.mask_folder) is not None:
+        files = read_masks(Path(given.folder), given.sha256, "evaluate.mask_folder.sha256", size)
     return [draw(name, section.mask_seed, n, size, files) for name in section.mask_sets]
 
 
 def shown(sets: Sequence[MaskSet], rows: int) -> tuple[NDArray[np.int64], Masks]:
-    """A few images for a figure, spread over the split; the mask sets take turns.
+    """Choose images for a figure, evenly spread over the split, with masks of each mask set in turn.
+
+    Args:
+        sets: mask sets for the same split.
+        rows: number of images; fewer are chosen if the split is smaller.
 
     Returns:
-        Their numbers within the split, (rows,) or fewer, and a hole for each, (rows, 1, S, S).
+        The images' indices within the split, (rows,), and their masks, (rows, 1, S, S).
     """
     n = len(sets[0].masks)
     items = np.linspace(0, n - 1, min(rows, n)).astype(np.int64)
@@ -105,21 +114,29 @@ def shown(sets: Sequence[MaskSet], rows: int) -> tuple[NDArray[np.int64], Masks]
 
 
 def in_white(images: NDArray[np.uint8], masks: Masks) -> NDArray[np.uint8]:
-    """Images (N, 3, S, S), or one without N, with their holes in white."""
+    """Paint holes white.
+
+    Args:
+        images: images (N, 3, S, S) or one image (3, S, S).
+        masks: masks (N, 1, S, S) or one mask (1, S, S), 1 in the hole.
+
+    Returns:
+        Images of the same shape as `images`, uint8.
+    """
     return np.where(masks == 1, np.uint8(255), images)
 
 
 def mmagic_boxes(rng: np.random.Generator, n: int, size: int) -> Boxes:
-    """The mask set `box`: MMagic's protocol scaled from 256 to S.
+    """Draw the boxes of the mask set `box`, (n, 4): MMagic's protocol, scaled from 256 pixels to S.
 
-    Sides uniform in [⌈108·S/256⌉, ⌊128·S/256⌋], at least ⌈20·S/256⌉ from the edge.
+    Sides are uniform in [⌈108·S/256⌉, ⌊128·S/256⌋], at least ⌈20·S/256⌉ pixels from the edge.
     """
-    smallest, largest, border = -(-108 * size // 256), 128 * size // 256, -(-20 * size // 256)
-    return random_boxes(rng, n, size, (smallest, largest), border)
+    smallest, largest, margin = -(-108 * size // 256), 128 * size // 256, -(-20 * size // 256)
+    return random_boxes(rng, n, size, (smallest, largest), margin)
 
 
 def _touching(rng: np.random.Generator, boxes: Boxes, size: int) -> Boxes:
-    """The boxes, each pushed to one of the four edges."""
+    """Move each box to one of the four edges, in place."""
     side = rng.integers(4, size=len(boxes))
     axis, far = side % 2, side // 2 == 1
     row = np.arange(len(boxes))
@@ -133,44 +150,50 @@ def _halves(n: int, size: int) -> Boxes:
     return np.array(halves)[np.arange(n) % len(halves)]
 
 
-def manifest(splits: Mapping[str, Iterable[MaskSet]], seed: int, faces_sha256: str) -> pd.DataFrame:
-    """One row per split and mask set: which holes they are, on which faces; ratios in per cent of the image."""
+def manifest(splits: Mapping[str, Iterable[MaskSet]], seed: int, images_sha256: str) -> pd.DataFrame:
+    """Table of the mask sets, one row per split and mask set: hashes, and hole areas in percent of the image."""
     rows = [
         {
             "split": split,
-            "mask_set": holes.name,
+            "mask_set": mask_set.name,
             "seed": seed,
-            "size": holes.masks.shape[-1],
-            "images": len(holes.masks),
-            "smallest": round(100 * holes.ratios.min(), 4),
-            "mean": round(100 * holes.ratios.mean(), 4),
-            "largest": round(100 * holes.ratios.max(), 4),
-            "sha256": holes.sha256,
-            "faces_sha256": faces_sha256,
+            "size": mask_set.masks.shape[-1],
+            "images": len(mask_set.masks),
+            "smallest": round(100 * mask_set.area_ratios.min(), 4),
+            "mean": round(100 * mask_set.area_ratios.mean(), 4),
+            "largest": round(100 * mask_set.area_ratios.max(), 4),
+            "sha256": mask_set.sha256,
+            "images_sha256": images_sha256,
         }
         for split, sets in splits.items()
-        for holes in sets
+        for mask_set in sets
     ]
     return pd.DataFrame(rows)
 
 
 def store(path: Path, splits: Mapping[str, Iterable[MaskSet]]) -> None:
-    """Write all masks, a bit per pixel, as an .npz with the arrays `<split>/<mask set>`: (N, 1, S, S/8).
+    """Write all masks to an .npz file with the arrays `<split>/<mask set>`: (N, 1, S, S/8), one bit per pixel.
 
-    The same masks, the same bytes: the headers that `numpy.savez` asks for differ between releases of Python.
+    The file's bytes are reproducible; those of `numpy.savez` differ between releases of Python.
     """
     with atomic(path) as temporary, ZipFile(temporary, "w") as archive:
         for split, sets in splits.items():
-            for holes in sets:
-                with archive.open(ZipInfo(f"{split}/{holes.name}.npy"), "w") as file:
-                    np.lib.format.write_array(file, np.packbits(holes.masks, axis=-1), allow_pickle=False)
+            for mask_set in sets:
+                with archive.open(ZipInfo(f"{split}/{mask_set.name}.npy"), "w") as file:
+                    np.lib.format.write_array(file, np.packbits(mask_set.masks, axis=-1), allow_pickle=False)
 
 
 def stored(path: Path, split: str, name: str, size: int) -> MaskSet:
-    """A mask set that `store` wrote.
+    """Read a mask set that `store` wrote.
+
+    Args:
+        path: the .npz file.
+        split: name of the split.
+        name: name of the mask set.
+        size: side S of the masks, in pixels.
 
     Raises:
-        UserError: the file is missing or has no such set.
+        UserError: the file is missing or has no such mask set.
     """
     try:
         with np.load(path) as arrays:

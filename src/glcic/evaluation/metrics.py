@@ -1,9 +1,9 @@
-"""How a completion is scored. Every score is of an 8-bit composite, as a user would save it.
+"""Metrics of completions. All scores are computed from 8-bit composites, as a user would save them.
 
-The words are in `glcic.evaluation.definitions`, the definitions in the docstrings here. Sums of 8-bit differences are
-taken in integers and are exact. What is undefined is NaN (a hole without pixels, an image smaller than a window,
-0 / 0), the PSNR of identical images is infinite; tables write both as empty cells. All functions are pure, without
-state of their own or of a library (no OpenCV, no BLAS): safe in any number of threads or processes, the same in each.
+Titles are in `glcic.evaluation.definitions`. Sums of 8-bit differences are exact, because they are computed in
+integers. Undefined scores are NaN (empty hole, image smaller than the window, 0 / 0), and the PSNR of identical images
+is infinite; tables leave both empty. All functions are pure and use neither OpenCV nor BLAS, so their results do not
+depend on the number of threads or processes.
 """
 
 from collections.abc import Collection
@@ -14,25 +14,25 @@ from skimage.metrics import structural_similarity
 
 from glcic.masks.geometry import Pixels
 
-Mask = NDArray[np.uint8]  # (1, H, W), 1 in the hole
+Mask = NDArray[np.uint8]  # (1, H, W), 1 in the hole, 0 elsewhere
 
-# skimage's weights of red, green and blue × 10,000, in which gray values are integers
+# skimage's weights of red, green and blue × 10,000, so that gray values are integers
 GRAY = np.array([2125, 7154, 721])
 GRAY_WHITE = 255 * 10_000
 GRAY_WINDOW = 51
 
 
-def score(completed: Pixels, truth: Pixels, mask: Mask, extra: Collection[str] = ()) -> dict[str, float]:
-    """The metrics of one composite.
+def score(completed: Pixels, truth: Pixels, mask: Mask, extra_metrics: Collection[str] = ()) -> dict[str, float]:
+    """Compute all metrics of one composite.
 
     Args:
-        completed: (3, H, W), sides of at least 11 pixels, the window of SSIM.
-        truth: (3, H, W).
-        mask: (1, H, W), 1 in the hole.
-        extra: `edgeconnect` adds its gray variants; other names are not of this function's metrics.
+        completed: composite (3, H, W) as uint8; H and W at least 11, the window of SSIM.
+        truth: ground truth (3, H, W) as uint8.
+        mask: mask (1, H, W) as uint8, 1 in the hole.
+        extra_metrics: `edgeconnect` adds EdgeConnect's gray variants; other names are ignored.
 
     Returns:
-        The keys of `definitions.METRICS`, then those of `definitions.EXTRA["edgeconnect"]` on request, in their order.
+        Scores by name: `definitions.METRICS`, then, if requested, `definitions.EXTRA["edgeconnect"]`, in that order.
     """
     similarity = ssim_map(completed, truth)
     scores = {
@@ -43,39 +43,52 @@ def score(completed: Pixels, truth: Pixels, mask: Mask, extra: Collection[str] =
         "ssim": ssim(similarity),
         "ssim_hole": ssim_hole(similarity, mask),
     }
-    return scores | edgeconnect(completed, truth) if "edgeconnect" in extra else scores
+    return scores | edgeconnect(completed, truth) if "edgeconnect" in extra_metrics else scores
 
 
 def l1_hole(completed: Pixels, truth: Pixels, mask: Mask) -> float:
-    """Mean absolute error over the pixels of the hole and the channels, images in [0, 1], × 100 (MMagic's l1)."""
+    """Mean absolute error over the hole's pixels and all channels, images in [0, 1], × 100 (MMagic's l1).
+
+    Images (3, H, W) and mask (1, H, W) are uint8, as in `score`.
+    """
     return _l1(_difference(completed, truth)[:, mask[0] == 1])
 
 
 def l1(completed: Pixels, truth: Pixels) -> float:
-    """Mean absolute error over the whole image and the channels, images in [0, 1], × 100."""
+    """Mean absolute error over all pixels and channels, images in [0, 1], × 100. Images are (3, H, W), uint8."""
     return _l1(_difference(completed, truth))
 
 
 def psnr(completed: Pixels, truth: Pixels) -> float:
-    """Peak signal-to-noise ratio in dB of the whole composite: 10 log₁₀(255² / MSE), all three channels together."""
+    """Peak signal-to-noise ratio in dB: 10 log₁₀(255² / MSE), with the MSE over all pixels and channels.
+
+    Images are (3, H, W), uint8.
+    """
     return _psnr(_difference(completed, truth))
 
 
 def psnr_hole(completed: Pixels, truth: Pixels, mask: Mask) -> float:
-    """The same with the MSE over the pixels of the hole alone: of one hole, `psnr` + 10 log₁₀(its share of the image).
+    """Peak signal-to-noise ratio in dB, with the MSE over the hole's pixels only.
 
-    So it does not reward a small hole for the pixels that were never missing.
+    It equals `psnr` + 10 log₁₀(the hole's share of the image), so pixels that were never missing do not raise it.
+    Images (3, H, W) and mask (1, H, W) are uint8, as in `score`.
     """
     return _psnr(_difference(completed, truth)[:, mask[0] == 1])
 
 
 def ssim_map(completed: Pixels, truth: Pixels) -> NDArray[np.float64]:
-    """Structural similarity around each pixel, (3, H, W), with the settings of Wang et al. (IEEE TIP 2004).
+    """Compute the map of structural similarity, with the settings of Wang et al. (IEEE TIP 2004).
 
-    Gaussian window 11×11 with σ = 1.5, population covariance, data range 255, K₁ = 0.01, K₂ = 0.03. Next to the image's
-    edge the window sees the image mirrored there (… b a | a b …). Not the defaults of skimage (uniform window 7×7,
-    sample covariance), nor of torchmetrics, which takes the largest minus the smallest value of the two images for the
-    data range.
+    Gaussian window 11×11 with σ = 1.5, population covariance, data range 255, K₁ = 0.01, K₂ = 0.03. At its edges, the
+    image is mirrored (… b a | a b …). These are not the defaults of skimage (uniform window 7×7, sample covariance)
+    or torchmetrics (data range: difference of the largest and smallest value in both images).
+
+    Args:
+        completed: composite (3, H, W) as uint8; H and W at least 11.
+        truth: ground truth (3, H, W) as uint8.
+
+    Returns:
+        Similarity around each pixel, (3, H, W), in [-1, 1].
     """
     _, similarity = structural_similarity(
         truth,
@@ -91,15 +104,15 @@ def ssim_map(completed: Pixels, truth: Pixels) -> NDArray[np.float64]:
 
 
 def ssim(similarity: NDArray[np.float64]) -> float:
-    """Mean of the map (3, H, W) where the window of 11×11 lies inside the image, per channel, then averaged.
+    """Average the map (3, H, W) where the 11×11 window lies inside the image, per channel, then over channels.
 
-    Not that of torchmetrics, which averages the whole map, the image mirrored at its edges (… c b | a b c …).
+    In contrast, torchmetrics averages the whole map, with the image mirrored at its edges (… c b | a b c …).
     """
     return float(similarity[:, 5:-5, 5:-5].mean())
 
 
 def ssim_hole(similarity: NDArray[np.float64], mask: Mask) -> float:
-    """Mean of the map (3, H, W) over the bounding box of the whole hole, per channel, then averaged."""
+    """Average the map (3, H, W) over the bounding box of the hole in `mask` (1, H, W); NaN if the mask is empty."""
     if not mask.any():
         return np.nan
     rows, columns = np.nonzero(mask[0])
@@ -107,14 +120,18 @@ def ssim_hole(similarity: NDArray[np.float64], mask: Mask) -> float:
 
 
 def edgeconnect(completed: Pixels, truth: Pixels) -> dict[str, float]:
-    """EdgeConnect's gray variants, as its scripts/metrics.py defines them (Nazeri et al., ICCV Workshops 2019).
+    """Compute EdgeConnect's metrics of gray images, defined by its scripts/metrics.py (Nazeri et al., ICCVW 2019).
 
-    Of gray values y = 0.2125 R + 0.7154 G + 0.0721 B in [0, 1] (skimage's `rgb2gray`):
+    Gray values are y = 0.2125 R + 0.7154 G + 0.0721 B in [0, 1] (skimage's `rgb2gray`). The metrics are
     `psnr_gray`: 10 log₁₀(1 / mean (y − ŷ)²);
-    `ssim_gray`: uniform window 51×51, sample covariance, data range 1, mean where the window lies inside the image; NaN
-    for images smaller than the window;
-    `mae_gray`: Σ|y − ŷ| / Σ(y + ŷ), a relative error, neither per pixel nor in per cent; NaN for two black images.
-    The script rounds gray values to 32 bits, ours are exact: its scores differ from these by about 1e-6.
+    `ssim_gray`: uniform window 51×51, sample covariance, data range 1, averaged where the window lies inside the image;
+    NaN for images smaller than the window;
+    `mae_gray`: Σ|y − ŷ| / Σ(y + ŷ), a relative error, neither per pixel nor in percent; NaN for two black images.
+    The script rounds gray values to 32 bits, while ours are exact, so its scores differ by about 1e-6.
+
+    Args:
+        completed: composite (3, H, W) as uint8.
+        truth: ground truth (3, H, W) as uint8.
     """
     gray, other = (np.tensordot(GRAY, image.astype(np.int64), axes=1) for image in (truth, completed))
     difference, total = gray - other, (gray + other).sum()

@@ -1,7 +1,7 @@
-"""Distances that networks learned: LPIPS of an image, FID and KID of a set; an optional extra.
+"""Optional perceptual metrics: LPIPS of images, FID and KID of sets of images.
 
-Packages (`pip install torchmetrics torch-fidelity`) and weights (two files, see `weights`) are the user's to bring:
-nothing is ever downloaded, and what is missing is said when a class is built. On the CPU, in 32 bits.
+The user provides the packages (`pip install torchmetrics torch-fidelity`) and weights (two files, see `weights`).
+Nothing is downloaded; the constructors raise an error if something is missing. Networks run on the CPU, in 32 bits.
 """
 
 import pickle
@@ -18,11 +18,11 @@ from torch.nn.functional import interpolate
 
 from glcic.errors import UserError
 
-BATCH = 32  # images that a network sees at a time
-SMALLEST = 31  # pixels: smaller images leave AlexNet nothing to pool
-ENLARGED = 64  # pixels: the patches that LPIPS was learned on
-FEATURES = 2048  # of Inception's last pooling
-KID_SUBSET = 1000  # images, as Bińkowski et al. have them
+BATCH = 32  # images per forward pass
+SMALLEST = 31  # pixels: AlexNet's pooling does not work on smaller images
+ENLARGED = 64  # pixels: size of the patches that LPIPS was trained on
+FEATURES = 2048  # from the last pooling layer of Inception
+KID_SUBSET = 1000  # images, as in Bińkowski et al.
 KID_SUBSETS = 100
 UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, AttributeError, TypeError)
 
@@ -30,8 +30,8 @@ UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, Attribut
 class Lpips:
     """Learned perceptual image patch similarity, AlexNet, version 0.1 (Zhang et al., CVPR 2018), by torchmetrics.
 
-    0 for identical images; larger is farther. Images with a side below 31 pixels, too small for AlexNet, are enlarged
-    to 64×64 bilinearly; all others are taken as they are. A score depends on the size: compare at one size only.
+    It is 0 for identical images, and larger for images that differ more. Images with a side below 31 pixels are too
+    small for AlexNet and are enlarged bilinearly to 64×64. Scores depend on the image size: compare only equal sizes.
     """
 
     def __init__(self) -> None:
@@ -47,13 +47,13 @@ class Lpips:
             raise _not_installed("lpips", error) from None
         path = weights("lpips", AlexNet_Weights.DEFAULT.url)
         try:
-            with torch.random.fork_rng(devices=[]):  # it draws weights before it loads them
+            with torch.random.fork_rng(devices=[]):  # random weights are drawn before the trained ones are loaded
                 self._network = LearnedPerceptualImagePatchSimilarity("alex").net
         except UNREADABLE:
             raise _unreadable("lpips", path, AlexNet_Weights.DEFAULT.url) from None
 
     def __call__(self, completed: NDArray[np.uint8], truth: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """The distances of images (N, 3, H, W): (N,)."""
+        """Compute the distances (N,) between composites and ground truth, both (N, 3, H, W) as uint8."""
         distances = [np.empty(0)]
         for start in range(0, len(completed), BATCH):
             pair = (self._prepared(images[start : start + BATCH]) for images in (completed, truth))
@@ -63,7 +63,7 @@ class Lpips:
 
     @staticmethod
     def _prepared(images: NDArray[np.uint8]) -> Tensor:
-        """In [−1, 1]."""
+        """Scale images (N, 3, H, W) to [−1, 1], and enlarge small ones."""
         pixels = torch.tensor(images).float() / 127.5 - 1
         if min(pixels.shape[2:]) < SMALLEST:
             pixels = interpolate(pixels, (ENLARGED, ENLARGED), mode="bilinear", align_corners=False)
@@ -71,22 +71,23 @@ class Lpips:
 
 
 class SetDistances:
-    """FID and KID of sets of completions to the ground truth, by torchmetrics.
+    """FID and KID between sets of completions and the ground truth, by torchmetrics.
 
-    Features of Inception (the original TensorFlow weights, 2048 of the last pooling), images enlarged to 299×299 with
-    antialiasing. `fid` (Heusel et al., NeurIPS 2017): Fréchet distance of two Gaussians; biased upwards for few
-    images, so compare at the same number only. `kid` (Bińkowski et al., ICLR 2018): squared maximum mean discrepancy
-    with the kernel (xᵀy / 2048 + 1)³, × 1000, unbiased; mean over 100 random subsets of 1000 images, or over all images
-    where there are no more. Both are NaN for fewer than two images, and 0 ± rounding or noise for equal sets.
+    Both compare 2048 features from Inception's last pooling layer (original TensorFlow weights, images enlarged to
+    299×299 with antialiasing). `fid` (Heusel et al., NeurIPS 2017) is the Fréchet distance between two Gaussians. It is
+    biased upward for few images, so compare only sets of the same size. `kid` (Bińkowski et al., ICLR 2018) is the
+    unbiased squared maximum mean discrepancy with the kernel (xᵀy / 2048 + 1)³, × 1000. It is averaged over 100 random
+    subsets of 1000 images, or computed once from all images if there are at most 1000. Both are NaN for fewer than two
+    images, and 0 up to rounding and noise for equal sets.
     """
 
     def __init__(self, truth: NDArray[np.uint8], kinds: Collection[str], seed: int) -> None:
-        """Load the network and show it the ground truth.
+        """Load the network and compute the features of the ground truth.
 
         Args:
-            truth: (N, 3, H, W).
+            truth: ground truth (N, 3, H, W) as uint8.
             kinds: `fid`, `kid` or both.
-            seed: of KID's subsets.
+            seed: seed of KID's random subsets.
 
         Raises:
             UserError: a package is not installed, or Inception's weights are missing or unreadable.
@@ -97,7 +98,7 @@ class SetDistances:
         self._truth = self.features(truth)
 
     def features(self, images: NDArray[np.uint8]) -> Tensor:
-        """What the distances are taken of: (N, 2048). Those of parts of a set, one after the other, are the set's."""
+        """Compute features (N, 2048) of images (N, 3, H, W) as uint8. A set may be processed in parts."""
         features = [torch.empty(0, FEATURES)]
         for start in range(0, len(images), BATCH):
             with torch.inference_mode():
@@ -105,7 +106,7 @@ class SetDistances:
         return torch.cat(features)
 
     def between(self, features: Tensor) -> dict[str, float]:
-        """The distances of the set with these features (N, 2048), by kind."""
+        """Compute the distances, by kind, between the set with these features (N, 2048) and the ground truth."""
         if min(len(features), len(self._truth)) < 2:
             return dict.fromkeys(self._kinds, np.nan)
         distances = {"fid": self._fid, "kid": self._kid}
@@ -136,22 +137,26 @@ class SetDistances:
 
 
 class _Ready(Identity):
-    """In the place of a network, for features that are there already."""
+    """A stand-in for the network, for features that are already computed."""
 
     num_features = FEATURES
 
 
 def weights(metric: str, url: str) -> Path:
-    """Where a network's weights lie: in $TORCH_HOME/hub/checkpoints, or else ~/.cache/torch/hub/checkpoints.
+    """Find a network's weights in $TORCH_HOME/hub/checkpoints, by default ~/.cache/torch/hub/checkpoints.
+
+    Args:
+        metric: name of the metric, for the error message.
+        url: where the weights are published.
 
     Raises:
-        UserError: they are not there.
+        UserError: the file does not exist.
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not path.exists():
         raise UserError(
             f"{path}: no such file; {metric} needs these weights: put {url} there, "
-            f"or remove {metric} from evaluate.extra"
+            f"or remove {metric} from evaluate.extra_metrics"
         )
     return path
 
@@ -164,7 +169,7 @@ def _inception(metric: str) -> torch.nn.Module:
         raise _not_installed(metric, error) from None
     path = weights(metric, URL_INCEPTION_V3)
     try:
-        with torch.random.fork_rng(devices=[]):  # it draws weights before it loads them
+        with torch.random.fork_rng(devices=[]):  # random weights are drawn before the trained ones are loaded
             return NoTrainInceptionV3("inception-v3-compat", [str(FEATURES)], str(path))
     except UNREADABLE:
         raise _unreadable(metric, path, URL_INCEPTION_V3) from None
@@ -173,8 +178,8 @@ def _inception(metric: str) -> torch.nn.Module:
 def _not_installed(metric: str, error: ModuleNotFoundError) -> UserError:
     package = (error.name or "a package").partition(".")[0]
     return UserError(
-        f"{package} is not installed, which {metric} needs: `pip install torchmetrics torch-fidelity`, "
-        f"or remove {metric} from evaluate.extra"
+        f"{package} is not installed, but {metric} needs it: `pip install torchmetrics torch-fidelity`, "
+        f"or remove {metric} from evaluate.extra_metrics"
     )
 
 

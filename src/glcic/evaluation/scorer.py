@@ -1,4 +1,4 @@
-"""One way to score: every method completes the same images with the same holes."""
+"""Scoring of methods. All methods complete the same images with the same masks."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from glcic.data.faces import Faces
+from glcic.data.packed import PackedImages
 from glcic.evaluation import definitions
 from glcic.evaluation.mask_sets import MaskSet
 from glcic.evaluation.metrics import score
@@ -22,19 +22,19 @@ from glcic.masks.geometry import Pixels
 if TYPE_CHECKING:
     from glcic.evaluation.perceptual import Lpips, SetDistances
 
-Method = Callable[[Pixels, Pixels], Pixels]  # images (N, 3, S, S), masks (N, 1, S, S) → composites
+Method = Callable[[Pixels, Pixels], Pixels]  # images (N, 3, S, S), masks (N, 1, S, S) → composites (N, 3, S, S)
 Refinement = Callable[[Pixels, Pixels, Pixels], Pixels]  # composites, images, masks → composites
-BLOCK = 512  # images whose completions are in memory at a time
+BLOCK = 512  # number of images whose completions are kept in memory at a time
 
 
 @dataclass(frozen=True)
 class Methods:
-    """What is scored, by name.
+    """The methods to score, by name.
 
     Attributes:
-        of_parts: complete a few images at a time, in whatever process.
-        refinements: name → the method whose composites are refined, and how.
-        of_blocks: complete many images at once, in this process: it pays for them to see many.
+        of_parts: methods that complete a few images at a time, in any process.
+        refinements: name → the method whose composites are refined, and the refinement.
+        of_blocks: methods that complete many images at once, in this process, because that is faster.
     """
 
     of_parts: Mapping[str, Method]
@@ -42,11 +42,20 @@ class Methods:
     of_blocks: Mapping[str, Method] = field(default_factory=dict)
 
     def alone(self, name: str) -> "Methods":
-        """One of `of_parts`."""
+        """Select a single method of `of_parts`."""
         return Methods({name: self.of_parts[name]})
 
     def complete(self, images: Pixels, masks: Pixels, given: Mapping[str, Pixels] | None = None) -> dict[str, Pixels]:
-        """Composites of all methods, in the order of the tables; `given` are those of `of_blocks`, if already made."""
+        """Complete images with all methods.
+
+        Args:
+            images: images (N, 3, S, S) as uint8.
+            masks: masks (N, 1, S, S) as uint8, 1 in the hole.
+            given: composites of the methods `of_blocks`, if they already exist.
+
+        Returns:
+            Composites (N, 3, S, S) by method, in the order of the tables.
+        """
         if given is None:
             given = {name: method(images, masks) for name, method in self.of_blocks.items()}
         completed = {name: method(images, masks) for name, method in self.of_parts.items()} | dict(given)
@@ -61,31 +70,37 @@ Result = tuple[dict[str, Pixels], dict[str, list[dict[str, float]]]]  # composit
 Task = tuple[Pixels, Pixels, dict[str, Pixels], str | None]
 
 
-class Evaluation:
-    """Scores methods on mask sets, a part of the images after the other, in several processes.
+class Scorer:
+    """Scores methods on mask sets, in several processes.
 
-    A part is what one process completes at a time, with one thread: how many processes there are changes no bit. Use
-    it as a context, which ends the processes.
+    Each process completes one part of the images at a time, in one thread, so the number of processes does not change
+    any bit of the result. Use it as a context manager, which ends the processes.
     """
 
-    def __init__(self, methods: Methods, *, batch: int, processes: int, extra: Collection[str] = ()) -> None:
+    def __init__(
+        self, methods: Methods, *, batch_size: int, processes: int, extra_metrics: Collection[str] = ()
+    ) -> None:
         """Start the processes.
 
         Args:
-            batch: images in a part.
-            extra: more metrics, of definitions.EXTRA and OF_SETS.
+            methods: methods to score.
+            batch_size: number of images in a part.
+            processes: number of processes; 1 scores in this process.
+            extra_metrics: additional metrics, keys of `definitions.EXTRA` and `definitions.OF_SETS`.
         """
-        self.methods, self.batch, self.extra = methods, batch, extra
+        self.methods, self.batch_size, self.extra_metrics = methods, batch_size, extra_metrics
         _one_thread()
         self._pool: ProcessPoolExecutor | None = None
         if processes > 1:
-            self._pool = ProcessPoolExecutor(processes, get_context("spawn"), _start, (methods, frozenset(extra)))
+            self._pool = ProcessPoolExecutor(
+                processes, get_context("spawn"), _start, (methods, frozenset(extra_metrics))
+            )
         self._lpips: Lpips | None = None
-        if "lpips" in extra:
+        if "lpips" in extra_metrics:
             from glcic.evaluation import perceptual  # torchmetrics is an extra
 
             self._lpips = perceptual.Lpips()
-        self._to: dict[Faces, SetDistances] = {}
+        self._to: dict[PackedImages, SetDistances] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -94,30 +109,39 @@ class Evaluation:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def scores(
-        self, faces: Faces, holes: MaskSet, *, alone: str | None = None, given: Mapping[str, Pixels] | None = None
+    def score(
+        self,
+        packed: PackedImages,
+        mask_set: MaskSet,
+        *,
+        alone: str | None = None,
+        given: Mapping[str, Pixels] | None = None,
     ) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
-        """Score the methods on one mask set, image by image.
+        """Score the methods on one mask set.
 
         Args:
-            alone: the only method, of `of_parts`; None: all methods.
-            given: composites (N, 3, S, S) of other methods, already made.
+            packed: the images of a split, N of side S.
+            mask_set: one mask for each image.
+            alone: name of a single method of `of_parts` to score; None scores all methods.
+            given: existing composites (N, 3, S, S) of other methods, as uint8.
 
         Returns:
-            One row per method and image: mask_set, method, row, file, identity, top, left, height, width, ratio,
-            border, brightness (see `_places`), and the metrics; and the scores of the whole set,
-            {method: {metric: score}}, where `extra` has any.
+            A table with one row per method and image: mask_set, method, row, file, identity, top, left, height, width,
+            area_ratio, margin, brightness (see `_places`), and the metrics. Then the scores of the whole set,
+            {method: {metric: score}}; empty if `extra_metrics` has no metrics of sets.
         """
         methods = self.methods.alone(alone) if alone else self.methods
-        of_set = set(self.extra) & set(definitions.OF_SETS)
-        distances = self._distances(faces, of_set) if of_set else None  # at once: it may refuse
+        of_set = set(self.extra_metrics) & set(definitions.OF_SETS)
+        distances = (
+            self._distances(packed, of_set) if of_set else None
+        )  # before the work starts, because it may raise an error
         found: dict[str, list[dict[str, float]]] = {}
-        kept: dict[str, list[Any]] = {}  # features, for scores of the whole set
+        kept: dict[str, list[Any]] = {}  # features, for metrics of the whole set
         brightness: list[float] = []
-        with tqdm(total=len(faces), desc=f"evaluate {holes.name}", unit=" images", disable=None) as bar:
-            for start in range(0, len(faces), BLOCK):
-                items = np.arange(start, min(start + BLOCK, len(faces)))
-                images, masks = faces.read(items), holes.masks[items]
+        with tqdm(total=len(packed), desc=f"evaluate {mask_set.name}", unit=" images", disable=None) as bar:
+            for start in range(0, len(packed), BLOCK):
+                items = np.arange(start, min(start + BLOCK, len(packed)))
+                images, masks = packed.read(items), mask_set.masks[items]
                 brightness += (images.mean(axis=(1, 2, 3)) / 255).tolist()
                 made = {name: method(images, masks) for name, method in methods.of_blocks.items()}
                 made |= {name: composites[items] for name, composites in (given or {}).items()}
@@ -127,9 +151,9 @@ class Evaluation:
                         if distances:
                             kept.setdefault(name, []).append(distances.features(completed[name]))
                     bar.update(len(next(iter(completed.values()))))
-        places = _places(faces, holes, brightness)
+        places = _places(packed, mask_set, brightness)
         tables = [
-            pd.concat([places.assign(mask_set=holes.name, method=name), pd.DataFrame(rows)], axis=1)
+            pd.concat([places.assign(mask_set=mask_set.name, method=name), pd.DataFrame(rows)], axis=1)
             for name, rows in found.items()
         ]
         table = pd.concat(tables, ignore_index=True)
@@ -137,18 +161,18 @@ class Evaluation:
         table = table[[*first, *(column for column in table.columns if column not in first)]]
         return table, {name: distances.between(torch.cat(parts)) for name, parts in kept.items()} if distances else {}
 
-    def _distances(self, faces: Faces, kinds: Collection[str]) -> "SetDistances":
-        """To the ground truth of a split, which is looked at once."""
-        if faces not in self._to:
+    def _distances(self, packed: PackedImages, kinds: Collection[str]) -> "SetDistances":
+        """Distances to the ground truth of a split, whose features are computed only once."""
+        if packed not in self._to:
             from glcic.evaluation.perceptual import SetDistances  # torchmetrics is an extra
 
-            self._to[faces] = SetDistances(faces.read(np.arange(len(faces))), kinds, seed=0)
-        return self._to[faces]
+            self._to[packed] = SetDistances(packed.read(np.arange(len(packed))), kinds, seed=0)
+        return self._to[packed]
 
     def _map(self, images: Pixels, masks: Pixels, given: Mapping[str, Pixels], alone: str | None) -> Iterator[Result]:
-        parts = [slice(start, start + self.batch) for start in range(0, len(images), self.batch)]
+        parts = [slice(start, start + self.batch_size) for start in range(0, len(images), self.batch_size)]
         tasks: list[Task] = [(images[p], masks[p], {name: of[p] for name, of in given.items()}, alone) for p in parts]
-        work = partial(_complete_and_score, self.methods, self.extra)
+        work = partial(_complete_and_score, self.methods, self.extra_metrics)
         results = map(work, tasks) if self._pool is None else self._pool.map(_work, tasks)
         for task, (completed, scored) in zip(tasks, results, strict=True):
             if self._lpips is not None:
@@ -158,22 +182,22 @@ class Evaluation:
             yield completed, scored
 
 
-def _complete_and_score(methods: Methods, extra: Collection[str], task: Task) -> Result:
+def _complete_and_score(methods: Methods, extra_metrics: Collection[str], task: Task) -> Result:
     images, masks, given, alone = task
     completed = (methods.alone(alone) if alone else methods).complete(images, masks, given)
     scored = {
-        name: [score(*triple, extra=extra) for triple in zip(composites, images, masks, strict=True)]
+        name: [score(*triple, extra_metrics) for triple in zip(composites, images, masks, strict=True)]
         for name, composites in completed.items()
     }
     return completed, scored
 
 
-_worker: dict[str, Any] = {}  # in a process of the pool: what it scores
+_worker: dict[str, Any] = {}  # state of a process of the pool
 
 
-def _start(methods: Methods, extra: frozenset[str]) -> None:
+def _start(methods: Methods, extra_metrics: frozenset[str]) -> None:
     _one_thread()
-    _worker["work"] = partial(_complete_and_score, methods, extra)
+    _worker["work"] = partial(_complete_and_score, methods, extra_metrics)
 
 
 def _work(task: Task) -> Result:
@@ -186,9 +210,9 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _places(faces: Faces, holes: MaskSet, brightness: list[float]) -> pd.DataFrame:
-    """Which image, which hole: its bounding box in pixels, its share of the image, the pixels between the box and the
-    nearest edge; and how bright the ground truth is, in [0, 1]."""
-    places = faces.index[["row", "file", "identity"]].reset_index(drop=True)
-    places[["top", "left", "height", "width"]] = holes.boxes
-    return places.assign(ratio=holes.ratios, border=holes.borders, brightness=brightness)
+def _places(packed: PackedImages, mask_set: MaskSet, brightness: list[float]) -> pd.DataFrame:
+    """Table of images and holes: bounding box in pixels, share of the image in [0, 1], distance of the box from the
+    nearest edge in pixels, and mean brightness of the ground truth in [0, 1]."""
+    places = packed.index[["row", "file", "identity"]].reset_index(drop=True)
+    places[["top", "left", "height", "width"]] = mask_set.boxes
+    return places.assign(area_ratio=mask_set.area_ratios, margin=mask_set.margins, brightness=brightness)

@@ -1,4 +1,4 @@
-"""What is reported of the scores: a table of all methods, and the few numbers that configurations are compared by."""
+"""Tables of mean scores by method, and the few numbers by which configurations are compared."""
 
 import csv
 import io
@@ -7,19 +7,28 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from glcic.evaluation.definitions import ALL, METRICS
+from glcic.evaluation.definitions import ALL, HEADLINE_METRICS
 
-Found = Sequence[tuple[pd.DataFrame, Mapping[str, Mapping[str, float]]]]  # scores of images and of the set, by method
-Scores = dict[str, float | None]  # metric → mean over the images whose score is finite; None where there is none
+Found = Sequence[
+    tuple[pd.DataFrame, Mapping[str, Mapping[str, float]]]
+]  # per mask set: scores of images, and of the set by method
+Scores = dict[str, float | None]  # metric → mean over the images with a finite score; None if there are none
 
 
 def metrics_of(columns: pd.Index) -> list[str]:
-    """The metrics among the columns of a table, in the order of definitions."""
+    """Select the metrics among the columns of a table, in the order of `definitions.ALL`."""
     return [metric for metric in ALL if metric in columns]
 
 
 def means(scores: pd.DataFrame) -> dict[str, dict[str, Scores]]:
-    """{mask set: {method: scores}} of a table with one row per mask set, method and image; rounded to 1e-6."""
+    """Average scores over images.
+
+    Args:
+        scores: a row per mask set, method and image.
+
+    Returns:
+        {mask set: {method: mean scores}}, rounded to 1e-6.
+    """
     finite = scores.replace([np.inf, -np.inf], np.nan)
     metrics = metrics_of(scores.columns)
     result: dict[str, dict[str, Scores]] = {}
@@ -31,10 +40,13 @@ def means(scores: pd.DataFrame) -> dict[str, dict[str, Scores]]:
 
 
 def means_of(found: Found) -> dict[str, dict[str, Scores]]:
-    """{mask set: {method: scores}}, those of whole sets among them.
+    """Average scores over images, and add the metrics of whole sets.
 
     Args:
-        found: of each mask set, what `Evaluation.scores` gives.
+        found: the result of `Scorer.score` for each mask set.
+
+    Returns:
+        {mask set: {method: scores}}, rounded to 1e-6.
     """
     result: dict[str, dict[str, Scores]] = {}
     for table, of_set in found:
@@ -47,12 +59,12 @@ def means_of(found: Found) -> dict[str, dict[str, Scores]]:
 
 
 def rounded(value: float) -> float | None:
-    """To 1e-6; None where it is undefined or infinite."""
+    """Round to 1e-6; None if the value is undefined or infinite."""
     return round(float(value), 6) if np.isfinite(value) else None
 
 
 def write_methods(methods: Mapping[str, Mapping[str, Scores]]) -> str:
-    """All methods' scores as CSV text: mask_set, method and the metrics; an undefined score is an empty cell."""
+    """Format scores as CSV text with the columns mask_set, method and the metrics. Undefined scores are empty cells."""
     text = io.StringIO()
     first = next(iter(next(iter(methods.values())).values()))
     writer = csv.DictWriter(text, ["mask_set", "method", *first], lineterminator="\n")
@@ -64,11 +76,11 @@ def write_methods(methods: Mapping[str, Mapping[str, Scores]]) -> str:
 
 
 def read_methods(text: str) -> dict[str, dict[str, Scores]]:
-    """{mask set: {method: scores}} from the text that `write_methods` made.
+    """Parse the text of `write_methods` into {mask set: {method: scores}}.
 
     Raises:
-        KeyError: a column is missing, or no metric.
-        ValueError: a score is no number.
+        KeyError: a column is missing or is not a metric.
+        ValueError: a score is not a number.
     """
     result: dict[str, dict[str, Scores]] = {}
     table = csv.DictReader(io.StringIO(text))
@@ -82,10 +94,26 @@ def read_methods(text: str) -> dict[str, dict[str, Scores]]:
     return result
 
 
-def headline(val: Mapping[str, Mapping[str, Scores]], test: Mapping[str, Mapping[str, Scores]]) -> dict[str, object]:
-    """{split: {mask set: scores}} of the method `completion`: what reports/metrics.json holds."""
-    splits = {"val": val, "test": test}
+def headline(
+    val: Mapping[str, Mapping[str, Scores]], test: Mapping[str, Mapping[str, Scores]]
+) -> dict[str, dict[str, float | None]]:
+    """Average the scores of the method `completion` over mask sets, for reports/metrics.json.
+
+    Args:
+        val: {mask set: {method: scores}} on the validation split.
+        test: the same on the test split.
+
+    Returns:
+        {split: {metric: mean}}, rounded to 1e-6; None if the score of a mask set is undefined.
+    """
     return {
-        split: {name: {metric: methods["completion"][metric] for metric in METRICS} for name, methods in sets.items()}
-        for split, sets in splits.items()
+        split: {
+            metric: _mean([methods["completion"][metric] for methods in sets.values()]) for metric in HEADLINE_METRICS
+        }
+        for split, sets in {"val": val, "test": test}.items()
     }
+
+
+def _mean(scores: Sequence[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
+    return rounded(sum(known) / len(known)) if len(known) == len(scores) else None

@@ -1,1 +1,1 @@
-"""What works above the stages, with DVC and git: presets, comparisons, seeds, verification, other systems' scores."""
+"""Tools on top of the stages, DVC and git: presets, comparisons, seeds, verification, scores of other systems."""

@@ -1,4 +1,4 @@
-"""Train several systems under equal conditions and tabulate them: `glcic compare comparison.yaml`."""
+"""Comparison of several systems under equal conditions: `glcic compare comparison.yaml`."""
 
 import re
 import shlex
@@ -22,34 +22,36 @@ from glcic.files import write_csv, write_text
 from glcic.params import Section, load, read_yaml, validate_as
 from glcic.training.stop import StopRequest
 
-# Equal conditions: the same images, and the same holes of the test split.
+# Equal conditions: the same images, and the same masks of the test split.
 SHARED = ("seed", "download", "crop", "evaluate.mask_sets", "evaluate.mask_seed")
 CSV_COLUMNS = ("preset", "mask", "phase", "parameters", "images_per_second", *MAIN_METRICS)
 TITLES = [ALL[metric].title for metric in MAIN_METRICS]
 SYSTEMS, FIGURE = paths.REPORT.folder / "systems.md", paths.REPORT.figures / "systems.png"
 FIGURE_IMAGES = 6  # of the test split
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # what both git and DVC take for an experiment's name
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # names that both git and DVC accept for an experiment
 
 
 class RunEntry(Section):
-    """A preset file, and what is laid over it for this run alone."""
+    """A preset, and an overlay for this run alone."""
 
     preset: str
     overlay: dict[str, Any] = Field(default_factory=dict)
 
 
 class RunTable(Section):
-    """Runs that stand in one table."""
+    """The runs of one table."""
 
     base: dict[str, Any] = Field(default_factory=dict)
     runs: dict[str, RunEntry] = Field(min_length=1)
 
 
 class Comparison(Section):
-    """The whole of comparison.yaml.
+    """Contents of comparison.yaml.
 
     Attributes:
-        about: what the report says of the conditions.
+        about: description of the conditions, printed in the report.
+        systems: the compared systems.
+        ablation: optional second table.
     """
 
     about: str = ""
@@ -58,18 +60,19 @@ class Comparison(Section):
 
     @property
     def tables(self) -> dict[str, RunTable]:
-        """By name, those that are there."""
+        """The tables that the file has, by name."""
         return {"systems": self.systems, **({"ablation": self.ablation} if self.ablation else {})}
 
 
 @dataclass
 class TrainedRun:
-    """What a finished run is remembered for.
+    """Results of a finished run.
 
     Attributes:
+        run: the run.
         methods: {mask set: {method: {metric: value}}}, as in reports/methods.csv.
-        parameters: of the completion network.
-        speeds: images per second by phase; phases that nobody recorded are missing.
+        parameters: number of parameters of the generator.
+        speeds: images per second by phase; unrecorded phases are missing.
     """
 
     run: Run
@@ -79,16 +82,16 @@ class TrainedRun:
 
     @property
     def networks(self) -> list[str]:
-        """The trained methods it was scored with, the last phase first; `pretrained` is not there if it was skipped."""
+        """Trained methods that were scored, last phase first; `pretrained` is missing if that phase was skipped."""
         return [network for network in PHASE_OF if all(network in by for by in self.methods.values())]
 
 
 def compare(file: Path) -> None:
-    """Train all systems of a comparison file that are not trained yet; write their tables and their figure.
+    """Train the systems of a comparison file that are not trained yet, and write their tables and figure.
 
     Raises:
-        Stopped: somebody asked; the same command goes on.
-        UserError: the file or git is not in order, or a training failed.
+        Stopped: a signal arrived; the same command resumes.
+        UserError: the file is invalid, something is not committed, or a training failed.
     """
     command = f"glcic compare {shlex.quote(str(file))}"
     with alone(command) as stop:
@@ -101,12 +104,12 @@ def compare(file: Path) -> None:
 
 
 def read_comparison(path: Path) -> Comparison:
-    """Read and validate the file.
+    """Read and validate a comparison file.
 
     Raises:
-        UserError: it is missing, no YAML, or has unknown, missing or misspelt fields.
+        UserError: it is missing, is not YAML, or has unknown or missing fields.
     """
-    tree = read_yaml(path, "name a comparison file, or write one (see README.md)")
+    tree = read_yaml(path, "name a comparison file, or write one (see docs/systems.md)")
     comparison = validate_as(Comparison, tree, path, "add it")
     for title, table in comparison.tables.items():
         for name in table.runs:
@@ -116,15 +119,16 @@ def read_comparison(path: Path) -> Comparison:
 
 
 def runs_of(comparison: Comparison, path: Path, folder: Path, params: Path) -> dict[str, dict[str, Run]]:
-    """The runs of each table, by name, in the file's order.
+    """Runs of each table, by name, in the order of the file.
 
     Args:
-        path: of the comparison file, named in errors.
-        folder: of the presets.
-        params: the present parameters, whose sections runtime and tracking every run takes.
+        comparison: contents of the file.
+        path: the comparison file, named in errors.
+        folder: folder of the presets.
+        params: the current parameter file; every run takes its sections runtime and tracking.
 
     Raises:
-        UserError: a parameter is wrong, the runs do not share data and holes, or two runs share a name.
+        UserError: a parameter is wrong, the runs do not share data and masks, or two runs share a name.
     """
     tables: dict[str, dict[str, Run]] = {}
     known: dict[str, Run] = {}
@@ -135,7 +139,7 @@ def runs_of(comparison: Comparison, path: Path, folder: Path, params: Path) -> d
             run = _run(name, entry.preset, folder, params, (place, table.base), (place, entry.overlay))
             twin = known.setdefault(name, run)
             if twin.decisive != run.decisive:
-                raise UserError(f"{place}: the other table has a run of this name with other parameters; rename it")
+                raise UserError(f"{place}: the other table has a run with this name but other parameters; rename it")
             tables[title][name] = run
     first, *others = known.values()
     for run in others:
@@ -143,7 +147,7 @@ def runs_of(comparison: Comparison, path: Path, folder: Path, params: Path) -> d
             if _dig(run.decisive, dotted) != _dig(first.decisive, dotted):
                 raise UserError(
                     f"{path}: {run.name} and {first.name} differ in {dotted}; equal conditions need the same images "
-                    "and holes: set it in base, not in one run"
+                    "and masks: set it in base, not in one run"
                 )
     return tables
 
@@ -164,15 +168,15 @@ def _collect(
     """Write the tables and the figure from the experiments' commits and weights."""
     import torch
 
-    from glcic.data.faces import Faces
+    from glcic.data.packed import PackedImages
     from glcic.evaluation.figures import systems_figure
     from glcic.evaluation.mask_sets import draw_all, in_white, shown
 
-    torch.set_num_threads(load(paths.PARAMS).runtime.threads)
-    test = Faces(paths.FACES, "test")
+    torch.set_num_threads(load(paths.PARAMS).runtime.num_threads)
+    test = PackedImages(paths.IMAGES, "test")
     params = next(iter(tables["systems"].values())).params
-    holes = draw_all(params.evaluate, len(test), test.size)  # the same for all runs
-    items, masks = shown(holes, FIGURE_IMAGES)
+    mask_sets = draw_all(params.evaluate, len(test), test.image_size)  # the same for all runs
+    items, masks = shown(mask_sets, FIGURE_IMAGES)
     truth = test.read(items)
     pictures = {"input": in_white(truth, masks), "ground truth": truth}
     trained: dict[str, TrainedRun] = {}
@@ -185,28 +189,28 @@ def _collect(
     for title, table in tables.items():
         written.append(paths.REPORT.folder / f"{title}.csv")
         write_table(written[-1], [trained[name] for name in table])
-    images = {split: len(Faces(paths.FACES, split)) for split in paths.SPLITS}
+    images = {split: len(PackedImages(paths.IMAGES, split)) for split in paths.SPLITS}
     found = {title: [trained[name] for name in table] for title, table in tables.items()}
-    text = report(about, found, images, command, {mask_set.name: mask_set.sha256 for mask_set in holes})
+    text = report(about, found, images, command, {mask_set.name: mask_set.sha256 for mask_set in mask_sets})
     write_text(SYSTEMS, text)
     systems_figure(FIGURE, pictures)
     print(f"wrote {', '.join(map(str, written))}", flush=True)
 
 
 def _trained(run: Run, commit: str) -> tuple[TrainedRun, Callable[[Any, Any], Any]]:
-    """What the tables say of a run, and its last phase's network as a function."""
+    """Results of a run, and the generator of its last phase as a function."""
     from glcic import tracking
     from glcic.evaluation.tables import read_methods
     from glcic.inference.completer import Completer
 
     methods = read_methods(git("show", f"{commit}:./{paths.REPORT.methods}"))
     with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / paths.COMPLETION
-        take_outputs(commit, [paths.COMPLETION], Path(folder))
+        weights = Path(folder) / paths.GENERATOR
+        take_outputs(commit, [paths.GENERATOR], Path(folder))
         if not weights.exists():
             raise UserError(
-                f"{paths.COMPLETION} of experiment {run.name} is not in DVC's cache; run `dvc exp remove {run.name}` "
-                "and this command again, to train it anew"
+                f"{paths.GENERATOR} of experiment {run.name} is not in DVC's cache; run `dvc exp remove {run.name}` "
+                "and then this command again to retrain it"
             )
         completer = Completer(weights)
     parameters = sum(parameter.numel() for parameter in completer.network.parameters())
@@ -217,7 +221,7 @@ def _trained(run: Run, commit: str) -> tuple[TrainedRun, Callable[[Any, Any], An
 
 
 def write_table(path: Path, trained: Iterable[TrainedRun]) -> None:
-    """One row per run, mask set and phase, with the columns CSV_COLUMNS; what is unknown is an empty cell."""
+    """Write one row per run, mask set and phase, with the columns CSV_COLUMNS; unknown values are empty cells."""
     import pandas as pd
 
     rows = []
@@ -235,30 +239,30 @@ def report(
     tables: Mapping[str, Sequence[TrainedRun]],
     images: Mapping[str, int],
     command: str,
-    holes: Mapping[str, str],
+    masks: Mapping[str, str],
 ) -> str:
-    """The tables as Markdown.
+    """Format the tables as Markdown.
 
     Args:
-        about: a paragraph for the reader.
+        about: description of the conditions.
         tables: trained runs by table.
         images: number of images in train, val and test.
-        command: that made them.
-        holes: SHA-256 of each mask set (`glcic.evaluation.mask_sets.MaskSet`).
+        command: the command that made the tables.
+        masks: SHA-256 of each mask set (`glcic.evaluation.mask_sets.MaskSet`).
     """
-    from glcic.report.words import markdown  # imports pandas
+    from glcic.report.formatting import markdown  # imports pandas
 
     first = tables["systems"][0]
     params = first.run.params
-    size = params.crop.size
+    size = params.crop.image_size
     parts = [
         "# Systems under equal conditions",
         f"Every system saw the same {images['train']} training images, S = {size}, seed {params.seed}; the scores are "
-        f"means over the same {images['test']} test images with the same holes ({', '.join(first.methods)}), of 8-bit "
+        f"means over the same {images['test']} test images with the same masks ({', '.join(first.methods)}), of 8-bit "
         f"composites. {images['val']} validation images. L1 hole, L1: lower is better; PSNR, SSIM: higher is better. "
         "Each table is sorted by the PSNR of a run's last phase; images/s is the speed of that phase's training, where "
         "it was recorded.",
-        f"SHA-256 of the holes: {', '.join(f'{name} `{sha256}`' for name, sha256 in holes.items())}.",
+        f"SHA-256 of the masks: {', '.join(f'{name} `{sha256}`' for name, sha256 in masks.items())}.",
         *([about.strip()] if about else []),
         f"Made by `{command}`.",
     ]
@@ -274,12 +278,12 @@ def report(
 
 def _steps(run: Run) -> list[str]:
     phases = [getattr(run.params, stage) for stage in paths.TRAINING_STAGES]
-    return [run.name, *(f"{phase.steps:,} × {phase.batch}" if phase.steps else "–" for phase in phases)]
+    return [run.name, *(f"{phase.steps:,} × {phase.batch_size}" if phase.steps else "–" for phase in phases)]
 
 
 def _ranked(trained: Sequence[TrainedRun], mask_set: str) -> list[list[str]]:
-    """A row for each phase of each run, best PSNR of a run's last phase first; undefined ones last."""
-    from glcic.report.words import number
+    """A row for each phase of each run, sorted by the PSNR of the run's last phase; undefined values last."""
+    from glcic.report.formatting import number
 
     def rank(one: TrainedRun) -> tuple[float, str]:
         psnr = one.methods[mask_set][one.networks[0]]["psnr"]
@@ -299,7 +303,7 @@ def _ranked(trained: Sequence[TrainedRun], mask_set: str) -> list[list[str]]:
 
 
 def _baselines(one: TrainedRun) -> list[list[str]]:
-    """A row for each mask set and classical method; they are the same for all runs."""
+    """A row for each mask set and classical method; all runs share these scores."""
     classical = [method for method in METHODS if method not in (*PHASE_OF, "blended")]
     return [
         [mask_set, METHODS[method], *_scores(by_method[method])]
@@ -310,6 +314,6 @@ def _baselines(one: TrainedRun) -> list[list[str]]:
 
 
 def _scores(scores: Mapping[str, float | None]) -> list[str]:
-    from glcic.report.words import number
+    from glcic.report.formatting import number
 
     return [number(scores[metric], ALL[metric].digits) for metric in MAIN_METRICS]

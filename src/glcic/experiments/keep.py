@@ -1,4 +1,4 @@
-"""Keep the present report under a name, beside those that git already has: reports/celeba-small/ was made so."""
+"""Keep the current report in a folder of its own, to be committed: reports/celeba-small/ was made this way."""
 
 import shutil
 from dataclasses import replace
@@ -11,13 +11,14 @@ from glcic.experiments.repository import head_commit
 from glcic.files import sha256_of, write_text
 from glcic.params import load
 from glcic.report.card import write_card
-from glcic.report.contents import read_contents
 from glcic.report.page import write_page
+from glcic.report.report_data import read_report
 
-# What git keeps of a report. Of the others, and of what a report is made from, SHA256SUMS has the hashes.
+# Files of a report that git keeps. SHA256SUMS has the hashes of the others and of the files they are made from.
 TABLES = (
     paths.REPORT.metrics,
     paths.REPORT.methods,
+    paths.REPORT.validation,
     paths.REPORT.manifest,
     paths.REPORT.intervals,
     paths.REPORT.differences,
@@ -25,20 +26,20 @@ TABLES = (
     paths.REPORT.figure,
     paths.PARAMS,
 )
-HASHED = (paths.FACES / "faces.npy", paths.FACES / "index.csv", paths.PRETRAINED, paths.COMPLETION)
+HASHED = (paths.IMAGES_ARRAY, paths.IMAGES_INDEX, paths.PRETRAINED, paths.GENERATOR)
 
 
 def keep_report(name: str) -> None:
-    """Copy the present report to reports/NAME, with its parameters, model card, hashes, and a page of its own.
+    """Copy the current report to reports/NAME, with its parameters, model card, hashes and HTML page.
 
     Raises:
-        UserError: the name is no folder's, something else is there, or the report is not up to date.
+        UserError: the name is not a valid folder name, the folder is not a report, or the report is not up to date.
     """
     folder = paths.REPORT.folder / name
     if folder.parent != paths.REPORT.folder or name in ("", ".", ".."):
-        raise UserError(f"{name}: not the name of a folder; choose one like celeba-small")
+        raise UserError(f"{name}: not a folder name; choose one like celeba-small")
     if folder.exists() and not (folder / paths.PARAMS).exists():
-        raise UserError(f"{folder} exists and is no report; choose another name")
+        raise UserError(f"{folder} exists and is not a report; choose another name")
     head_commit()
     with Repo() as repo:
         if stale := repo.status():
@@ -46,8 +47,8 @@ def keep_report(name: str) -> None:
                 f"{', '.join(stale)}: not up to date with {paths.PARAMS} and the code; run `dvc repro` first"
             )
     params = load(paths.PARAMS)
-    contents = replace(
-        read_contents(paths.REPORT.folder, params, paths.FACES_SUMMARY, paths.COMPLETION), place=folder.as_posix()
+    report_data = replace(
+        read_report(paths.REPORT.folder, params, paths.IMAGES_SUMMARY, paths.GENERATOR), place=folder.as_posix()
     )
     hashed = [path for path in (*HASHED, paths.REPORT.scores, paths.REPORT.masks) if path.exists()]
     (folder / "curves").mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ def keep_report(name: str) -> None:
         shutil.copyfile(table, folder / table.name)
     for curve in sorted(paths.REPORT.curves.glob("*.csv")):
         shutil.copyfile(curve, folder / "curves" / curve.name)
-    write_page(folder / paths.REPORT.page.name, contents)
-    write_card(folder / paths.CARD.name, contents)
+    write_page(folder / paths.REPORT.page.name, report_data)
+    write_card(folder / paths.CARD.name, report_data)
     write_text(folder / "SHA256SUMS", "".join(f"{sha256_of(path)}  {path.as_posix()}\n" for path in hashed))
-    print(f"wrote {folder}; `git add {folder}`, and `glcic verify {folder}` whenever it is doubted")
+    print(f"wrote {folder}; commit it with `git add {folder}`, check it with `glcic verify {folder}`")

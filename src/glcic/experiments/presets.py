@@ -1,4 +1,4 @@
-"""Presets: overlays on the default parameters, applied to params.yaml with its comments kept."""
+"""Presets: overlays on the default parameters, applied to params.yaml without losing its comments."""
 
 import io
 from collections.abc import Iterable, Mapping
@@ -11,11 +11,12 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from glcic.errors import UserError
 from glcic.files import write_text
 from glcic.params import Params, leaves, read_yaml, validate
+from glcic.renamed import refuse_old_names, translated
 
-KEPT = ("runtime", "tracking")  # they belong to the machine, not to the method
+KEPT = ("runtime", "tracking")  # sections that belong to the machine, not to the method
 Change = tuple[str, Any, Any]  # dotted name, value before, value after
 
-HEADER = ("preset", "S", "completion network", "discriminator", "what it is")
+HEADER = ("preset", "S", "generator", "discriminator", "what it is")
 
 
 def preset_names(folder: Path) -> list[str]:
@@ -24,21 +25,21 @@ def preset_names(folder: Path) -> list[str]:
 
 
 def first_line(name: str, folder: Path) -> str:
-    """What a preset is, from the first comment of its file."""
+    """Description of a preset: the first comment of its file."""
     return _overlay_path(name, folder).read_text().splitlines()[0].removeprefix("#").strip()
 
 
 def preset_params(name: str, folder: Path) -> Params:
-    """The parameters of a preset, with the defaults' runtime and tracking."""
+    """Parameters of a preset, with the default sections runtime and tracking."""
     tree = preset_tree(folder, overlays_of(name, folder), folder / "default.yaml", YAML(typ="safe"))
     return validate(tree, _overlay_path(name, folder))
 
 
 def apply_preset(name: str, folder: Path, params: Path) -> list[Change]:
-    """Write `params` anew: the defaults, overlaid with the preset, with its present runtime and tracking.
+    """Rewrite `params` as the defaults overlaid with the preset, keeping its sections runtime and tracking.
 
     Returns:
-        What changed, parameter by parameter.
+        The changed parameters.
 
     Raises:
         UserError: there is no such preset, it names a parameter that does not exist, or the result is invalid;
@@ -48,10 +49,12 @@ def apply_preset(name: str, folder: Path, params: Path) -> list[Change]:
 
 
 def overlays_of(name: str, folder: Path, where: str = "") -> list[tuple[Path, Mapping[str, Any]]]:
-    """What a preset lays over the defaults, with its file; nothing for the defaults themselves.
+    """The overlay of a preset with its file; empty for the preset `default`.
 
     Args:
-        where: put before the message of an error: the place that names the preset, with a colon.
+        name: name of the preset.
+        folder: folder of the presets.
+        where: prefix of error messages: the place that names the preset, with a colon.
     """
     path = _overlay_path(name, folder, where)
     return [] if name == "default" else [(path, {"preset": name, **read_tree(YAML(typ="safe"), path)})]
@@ -60,11 +63,13 @@ def overlays_of(name: str, folder: Path, where: str = "") -> list[tuple[Path, Ma
 def preset_tree(
     folder: Path, overlays: Iterable[tuple[Path, Mapping[str, Any]]], params: Path, yaml: YAML | None = None
 ) -> CommentedMap:
-    """The defaults with overlays laid over them in turn, comments kept, and runtime and tracking of `params`.
+    """Apply overlays to the defaults in turn, keeping comments and the sections runtime and tracking of `params`.
 
     Args:
-        overlays: each with the file it comes from, which is named in errors.
-        yaml: another reader than `commented_yaml`, which takes three times as long as one that forgets comments.
+        folder: folder of the presets.
+        overlays: each with the file it comes from, which errors name.
+        params: parameter file whose sections runtime and tracking are kept.
+        yaml: reader to use instead of `commented_yaml`; one that drops comments is three times as fast.
 
     Raises:
         UserError: an overlay names a parameter that does not exist.
@@ -72,14 +77,15 @@ def preset_tree(
     yaml = yaml or commented_yaml()
     tree = read_tree(yaml, folder / "default.yaml")
     for path, overlay in overlays:
+        refuse_old_names(overlay, path)
         _overlay(tree, overlay, path)
     before = read_tree(yaml, params) if params.exists() else {}
-    _overlay(tree, {section: before[section] for section in KEPT if section in before}, params)
+    _overlay(tree, translated({section: before[section] for section in KEPT if section in before}), params)
     return cast(CommentedMap, tree)
 
 
 def write_params(tree: CommentedMap, params: Path) -> list[Change]:
-    """Validate a parameter tree and write it; returns what changed.
+    """Validate a parameter tree, write it, and return the changes.
 
     Raises:
         UserError: it is invalid; the file stays as it was.
@@ -96,7 +102,7 @@ def write_params(tree: CommentedMap, params: Path) -> list[Change]:
 
 
 def dumped(tree: CommentedMap) -> tuple[str, Any]:
-    """The text of a parameter file, and the plain data that are read from it."""
+    """Text of a parameter file, and the plain data read from it."""
     text = io.StringIO()
     commented_yaml().dump(tree, text)
     return text.getvalue(), YAML(typ="safe").load(text.getvalue())
@@ -106,25 +112,25 @@ def _overlay_path(name: str, folder: Path, where: str = "") -> Path:
     path = folder / f"{name}.yaml"
     if name not in preset_names(folder):
         known = ", ".join(preset_names(folder)) or "none here: run from the project's root"
-        raise UserError(f"{where}preset {name}: no {path}; there are {known}")
+        raise UserError(f"{where}preset {name}: no {path}; known presets: {known}")
     return path
 
 
 def read_tree(yaml: YAML, path: Path) -> Any:
-    """A parameter file as a tree, not validated.
+    """Read a parameter file as a tree, without validation.
 
     Raises:
-        UserError: it is no YAML, or empty.
+        UserError: it is not YAML, or is empty.
     """
     tree = read_yaml(path, "restore it", yaml)
     if not isinstance(tree, dict):
-        raise UserError(f"{path}: no parameters in it; restore it, or delete it if it is params.yaml")
+        raise UserError(f"{path}: contains no parameters; restore it, or delete it if it is params.yaml")
     return tree
 
 
 def _overlay(tree: Any, overlay: Any, path: Path, prefix: str = "") -> None:
     for key, value in overlay.items():
-        # What has a name (a network, the holes, an optimiser) has parameters that come and go with it.
+        # A section with a name (a network, the masks, an optimizer) has parameters that depend on the name.
         if key not in tree and "name" not in tree:
             raise UserError(f"{path}: {prefix}{key}: there is no such parameter; correct its name or remove it")
         old = tree.get(key)
@@ -138,7 +144,7 @@ def _overlay(tree: Any, overlay: Any, path: Path, prefix: str = "") -> None:
 
 
 def commented_yaml() -> YAML:
-    """A reader and writer that keeps comments and the look of the file."""
+    """YAML reader and writer that preserves comments and layout."""
     yaml = YAML()
     yaml.width = 4096
     yaml.representer.add_representer(
@@ -154,30 +160,30 @@ def _flow(values: list[Any]) -> CommentedSeq:
 
 
 def costs(params: Params) -> list[str]:
-    """Parameters, and billions of multiply-accumulates for one image, of the two networks."""
-    import torch  # takes seconds, like what follows
+    """Number of parameters and billions of multiply-accumulates per image, for generator and discriminator."""
+    import torch  # takes seconds, like the next imports
 
     from glcic.networks.cost import count_macs, count_parameters
-    from glcic.networks.discriminators import discriminator
-    from glcic.networks.generators import completion_network
+    from glcic.networks.discriminators import build_discriminator
+    from glcic.networks.generators import build_generator
 
-    size = params.crop.size
+    size = params.crop.image_size
     with torch.device("meta"):  # counted, not allocated
         image, mask, corner = torch.empty(1, 3, size, size), torch.empty(1, 1, size, size), torch.zeros(1, 2).long()
-        C = completion_network(params.networks.completion, params.input)
-        D = discriminator(params.networks.discriminator, size)
-        seen = (C, (image, mask)), (D, (image, mask, corner))
+        G = build_generator(params.networks.generator, params.input)
+        D = build_discriminator(params.networks.discriminator, size)
+        seen = (G, (image, mask)), (D, (image, mask, corner))
         counted = [(count_parameters(network), count_macs(network, *inputs)) for network, inputs in seen]
     return [f"{parameters:,} / {macs / 1e9:.2f} GMAC" for parameters, macs in counted]
 
 
 def preset_table(folder: Path) -> str:
-    """One line for each preset of a folder."""
+    """Table of the presets in a folder, one line each."""
     if not preset_names(folder):
-        raise UserError(f"{folder}: no presets there; run from the project's root")
+        raise UserError(f"{folder}: no presets found; run from the project's root")
     rows: list[tuple[str, ...]] = [HEADER]
     for name in preset_names(folder):
         params = preset_params(name, folder)
-        rows.append((name, str(params.crop.size), *costs(params), first_line(name, folder)))
+        rows.append((name, str(params.crop.image_size), *costs(params), first_line(name, folder)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER) - 1)]
     return "\n".join("  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]) for row in rows)

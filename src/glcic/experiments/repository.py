@@ -1,4 +1,4 @@
-"""Git and DVC: their commands, the commit that is checked out, finished experiments, their files and outputs."""
+"""Git and DVC: commands, the checked-out commit, and finished experiments with their files and outputs."""
 
 import io
 import os
@@ -14,11 +14,16 @@ from glcic.errors import UserError
 from glcic.files import atomic
 from glcic.training.stop import StopRequest
 
-# What may differ from the commit that experiments start from.
-CHANGEABLE = ("params.yaml", "dvc.lock", "reports", "README.md")
+# Files and folders that may differ from the commit that experiments start from.
+CHANGEABLE = ("params.yaml", "dvc.lock", "reports", "README.md", "docs")
 
 
 def git(*arguments: str) -> str:
+    """Run a git command and return its output.
+
+    Raises:
+        UserError: the command failed.
+    """
     process = subprocess.run(["git", *arguments], capture_output=True, text=True, encoding="utf-8")
     if process.returncode:
         raise UserError(f"`git {' '.join(arguments)}` failed: {process.stderr.strip()}")
@@ -28,13 +33,15 @@ def git(*arguments: str) -> str:
 def dvc(
     *arguments: str, stop: StopRequest, folder: Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> None:
-    """Run a DVC command to its end; what it prints is seen at once.
+    """Run a DVC command to its end, with its output on the terminal.
 
     Args:
-        folder: where to run it, if not here.
+        stop: request to stop the command.
+        folder: where to run it; None: here.
+        environment: its environment variables.
 
     Raises:
-        Stopped: somebody asked, and no process of the command is left.
+        Stopped: a signal arrived, and no process of the command is left.
         UserError: the command failed.
     """
     with started_dvc(*arguments, stop=stop, folder=folder, environment=environment):
@@ -45,9 +52,9 @@ def dvc(
 def started_dvc(
     *arguments: str, stop: StopRequest, folder: Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The same, with something to do meanwhile: until that is done, the command is not interrupted.
+    """Run a DVC command like `dvc`, with a body that runs meanwhile. A stop request waits for the body to finish.
 
-    It runs in a session of its own, so that Ctrl-C reaches it only through us.
+    The command runs in its own session, so that Ctrl-C reaches it only through this process.
     """
     stop.check()
     process = subprocess.Popen(
@@ -63,15 +70,15 @@ def started_dvc(
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.2)
         if stop.reason:
-            _signal_all(process, signal.SIGINT)  # DVC and its stage, as a terminal would
+            _signal_all(process, signal.SIGINT)  # both DVC and its stage, as a terminal does
         process.wait()
-    except BaseException:  # a second signal, say
+    except BaseException:  # such as a second signal
         _signal_all(process, signal.SIGKILL)
         process.wait()
         raise
     stop.check()
     if process.returncode:
-        raise UserError(f"`dvc {' '.join(arguments)}` failed; see the lines above")
+        raise UserError(f"`dvc {' '.join(arguments)}` failed; see its output above")
 
 
 def _signal_all(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -89,53 +96,53 @@ def head_commit() -> str:
         return git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip()
     except UserError:
         raise UserError(
-            "no git commit here, which experiments and `glcic verify` start from; run "
+            "no git commit here; experiments and `glcic verify` start from one; run "
             "`git init && git add -A && git commit`"
         ) from None
     except FileNotFoundError:
-        raise UserError("git: no such program; install git") from None
+        raise UserError("git: command not found; install git") from None
 
 
 def uncommitted() -> list[str]:
-    """Files that differ from the commit that is checked out, and source files that it lacks."""
+    """Files that differ from the checked-out commit, and source files that it lacks."""
     changed = git("diff", "--name-only", "--relative", "HEAD").splitlines()
     return changed + git("ls-files", "--others", "--exclude-standard", "src", "pipeline").splitlines()
 
 
 def check_git(*changeable: Path) -> None:
-    """Experiments start from a commit: it must be there, and hold everything but parameters and results.
+    """Check that the commit from which experiments start holds everything but parameters, results and documentation.
 
     Args:
-        changeable: more files that may differ.
+        changeable: additional files that may differ.
 
     Raises:
-        UserError: says what to commit.
+        UserError: there is no commit, or other files differ from it.
     """
     head_commit()
     ignored = {*CHANGEABLE, *(Path(os.path.relpath(file)).as_posix() for file in changeable)}
-    unfit = [path for path in uncommitted() if path not in ignored and path.split("/")[0] not in ignored]
-    if unfit:
-        more = f" and {len(unfit) - 5} more" if len(unfit) > 5 else ""
+    changed = [path for path in uncommitted() if path not in ignored and path.split("/")[0] not in ignored]
+    if changed:
+        more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
         raise UserError(
-            f"not committed: {', '.join(unfit[:5])}{more}; commit or stash, since experiments start from it"
+            f"not committed: {', '.join(changed[:5])}{more}; commit or stash these files; experiments need a commit"
         )
 
 
 def experiments() -> dict[str, str]:
-    """Every finished DVC experiment, ref → commit; none outside a git repository. Its name is what the ref ends in."""
+    """Finished DVC experiments, ref → commit; empty outside a git repository. The ref ends in the experiment's name."""
     try:
         listed = git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps")
     except (OSError, UserError):
         return {}
     refs = dict(line.split() for line in listed.splitlines())
-    # refs/exps/12/34…/name, where 1234… is the commit it started from; DVC keeps other things beside them.
+    # refs/exps/12/34…/name, where 1234… is the commit it started from; DVC keeps other refs there, too.
     return {ref: commit for ref, commit in refs.items() if len(ref.split("/")) == 5 and len(ref.split("/")[2]) == 2}
 
 
 def take_files(commit: str, paths: Sequence[Path], folder: Path) -> None:
-    """Write files and folders as git has them in a commit into `folder`; what it has not is passed over."""
+    """Write files and folders of a commit into `folder`; paths that the commit lacks are skipped."""
     listed = git("ls-tree", "--name-only", commit, *(path.as_posix() for path in paths)).splitlines()
-    if not listed:  # without names, git would archive everything
+    if not listed:  # without paths, git would archive everything
         return
     archive = subprocess.run(["git", "archive", commit, *listed], capture_output=True, check=True)
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
@@ -143,7 +150,7 @@ def take_files(commit: str, paths: Sequence[Path], folder: Path) -> None:
 
 
 def take_outputs(commit: str, paths: Sequence[Path], folder: Path) -> None:
-    """Write outputs of a commit from DVC's cache into `folder`; what is no longer there is passed over."""
+    """Write outputs of a commit from DVC's cache into `folder`; outputs no longer in the cache are skipped."""
     from dvc.api import DVCFileSystem  # takes seconds
 
     outputs = DVCFileSystem(rev=commit)

@@ -1,4 +1,4 @@
-"""Print a report's scores with their intervals, and beside the published ones."""
+"""Scores of a report as Markdown, with intervals and next to the published scores."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,29 +6,29 @@ from pathlib import Path
 from glcic import paths
 from glcic.evaluation.definitions import ALL
 from glcic.params import Params, load
-from glcic.report.contents import Scored, read_scored, read_table, records
+from glcic.report.formatting import markdown, percent
 from glcic.report.published import MASK_SET, MMAGIC_COLUMNS, SAME, what_differs
+from glcic.report.report_data import Scored, read_scored, read_table, records
 from glcic.report.tables import TableRow, beside_published, scores
-from glcic.report.words import markdown, percent
 
 PRINTED_METRICS = ("l1_hole", "l1", "psnr", "ssim")  # the page has all metrics
 
 
 def print_results(report: Path) -> None:
-    """Print a report's tables in Markdown, ready for a README.
+    """Print a report's tables as Markdown, ready for a README.
 
     Args:
-        report: its folder, with its params.yaml if it has its own.
+        report: folder of the report; its own params.yaml is used if it has one.
 
     Raises:
-        UserError: there is no report, or it is broken.
+        UserError: there is no report, or it is invalid.
     """
     scored = read_scored(report)
     own = report / paths.PARAMS.name
     params = load(own if own.exists() else paths.PARAMS)
     parts = [_all_methods(scored)]
     if (masks := report / paths.REPORT.manifest.name).exists():
-        parts.append(_about_holes(masks))
+        parts.append(_about_masks(masks))
     if len(scored.intervals):
         parts.append(_about_intervals(scored, params))
     if MASK_SET in scored.methods:
@@ -45,16 +45,16 @@ def _all_methods(scored: Scored) -> str:
     )
 
 
-def _about_holes(masks: Path) -> str:
+def _about_masks(masks: Path) -> str:
     rows = records(read_table(masks).query("split == 'test'"))
-    return f"SHA-256 of the holes ({masks}): {', '.join(f'{row.mask_set} {row.sha256[:12]}…' for row in rows)}."
+    return f"SHA-256 of the masks ({masks}): {', '.join(f'{row.mask_set} {row.sha256[:12]}…' for row in rows)}."
 
 
 def _about_intervals(scored: Scored, params: Params) -> str:
     drawn = f"{scored.people:,} people" if scored.people else "images"
     return (
-        f"Means over {scored.images:,} test images, with {percent(params.report.confidence)} bootstrap intervals over "
-        f"{drawn}. More metrics, paired differences and pictures: {paths.REPORT.page.name} in the same folder."
+        f"Means over {scored.images:,} test images, with {percent(params.report.confidence_level)} bootstrap intervals "
+        f"over {drawn}. More metrics, paired differences and pictures: {paths.REPORT.page.name} in the same folder."
     )
 
 
@@ -70,7 +70,7 @@ def _published(scored: Scored, params: Params) -> list[str]:
 
 
 def texts(row: TableRow, shown: Sequence[int]) -> list[str]:
-    """A row's name, bold if it is ours, and those of its cells."""
+    """Name of a row, bold for our methods, followed by the texts of the shown cells."""
     cells = (row.cells[i] for i in shown)
     texts = [" ".join(part for part in (cell.value, cell.interval) if part) for cell in cells]
     return [f"**{row.name}**" if row.ours else row.name, *texts]

@@ -1,8 +1,8 @@
-"""Several runs of the pipeline, trained one after another: what `glcic compare` and `glcic seeds` share.
+"""Several runs of the pipeline, trained one after another, for `glcic compare` and `glcic seeds`.
 
-Each run is one DVC experiment of its name, trained in a copy of the project that DVC makes. Interrupted, the same
-command goes on where it was: an experiment that exists with the wanted parameters is done, and a training resumes from
-its checkpoint, which lies outside of the copy.
+Each run is a DVC experiment with the run's name, trained in a copy of the project that DVC makes. After an
+interruption, the same command resumes: an experiment with the wanted parameters is done, and a training resumes from
+its checkpoint, which lies outside the copy.
 """
 
 import shutil
@@ -26,21 +26,23 @@ from glcic.files import atomic, write_text
 from glcic.params import Params, validate
 from glcic.training.stop import Stopped, StopRequest
 
-# Trained methods in methods.csv → the phase whose network each is, the last one first.
+# Trained methods in methods.csv → phase that trained the network, last phase first.
 PHASE_OF = {"completion": "train_joint", "pretrained": "pretrain_generator"}
 
 COPIES = Path(".dvc/tmp/exps/standalone")  # where DVC makes its copies
-STASH = "refs/exps/stash"  # what DVC is about to copy; were it killed before, it would train that with the next run
-# What a power cut would leave behind, written down for the next call: params.yaml as it was, and where the copy lies.
-_KEPT, _COPY = paths.SCRATCH / "runs-params.yaml", paths.SCRATCH / "runs-copy"
+STASH = "refs/exps/stash"  # what DVC is about to copy; if DVC is killed first, it would train this with the next run
+# Saved so that the next call can clean up after a power cut: the original params.yaml, and the name of the copy.
+_KEPT, _COPY = paths.STATE_DIR / "runs-params.yaml", paths.STATE_DIR / "runs-copy"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A name, and all parameters of the pipeline.
+    """Name and parameters of one run of the pipeline.
 
     Attributes:
-        text: what params.yaml is to hold.
+        name: name of the DVC experiment.
+        text: contents of its params.yaml.
+        params: the parameters.
     """
 
     name: str
@@ -49,14 +51,16 @@ class Run:
 
     @property
     def decisive(self) -> dict[str, Any]:
-        """The parameters that decide its results."""
+        """The parameters that determine its results."""
         return _decisive(self.params.model_dump(mode="json"))
 
 
 def run_of(name: str, tree: CommentedMap, place: Path) -> Run:
-    """A run of this name with these parameters, comments kept.
+    """Make a run from a parameter tree, with the tree's comments.
 
     Args:
+        name: name of the run.
+        tree: the parameters.
         place: where the parameters come from, named in errors.
 
     Raises:
@@ -67,24 +71,24 @@ def run_of(name: str, tree: CommentedMap, place: Path) -> Run:
 
 
 def _decisive(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters without the sections that belong to the machine, and without the label."""
+    """Parameters without the sections of the machine and without the label `preset`."""
     return {key: value for key, value in tree.items() if key not in (*presets.KEPT, "preset")}
 
 
 @contextmanager
 def alone(command: str) -> Iterator[StopRequest]:
-    """Hold the project's one place to train runs in, and take note of signals.
+    """Hold the lock for training runs in this project, and catch signals.
 
     Args:
-        command: that goes on where it was.
+        command: the command that resumes, named in the message of `Stopped`.
 
     Raises:
-        UserError: somebody else trains runs here, or it is not in git.
-        Stopped: somebody asked for it; how to go on is said.
+        UserError: another process trains runs here, or there is no git commit.
+        Stopped: a signal arrived.
     """
-    head_commit()  # outside of git nothing is begun
-    paths.SCRATCH.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(paths.SCRATCH / "runs.lock")
+    head_commit()  # fails outside a git repository
+    paths.STATE_DIR.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(paths.STATE_DIR / "runs.lock")
     try:
         held = lock.acquire(timeout=0)
     except Timeout:
@@ -96,24 +100,25 @@ def alone(command: str) -> Iterator[StopRequest]:
             git("update-ref", "-d", STASH)
             yield stop
         except (Stopped, UserError):
-            if not stop.reason:  # Ctrl-C reaches git as well, and makes it fail
+            if not stop.reason:  # Ctrl-C also reaches git and makes it fail
                 raise
-            raise Stopped(f"stopped; `{command}` goes on where it was") from None
+            raise Stopped(f"stopped; run `{command}` to resume") from None
 
 
 def train(runs: Mapping[str, Run], stop: StopRequest, command: str, *, shared: str | None = None) -> dict[str, str]:
-    """Train those of the runs that are not done yet.
+    """Train the runs that are not done yet.
 
     Args:
-        runs: by name.
-        command: that trains what failed again.
-        shared: the stage up to which the runs are alike; it runs once, here, and they take it from DVC's cache.
+        runs: runs by name.
+        stop: request to stop.
+        command: the command that retrains failed runs, named in errors.
+        shared: last stage that is the same for all runs; it runs once, here, and the runs take it from DVC's cache.
 
     Returns:
-        The commits of all of them, by name.
+        The commits of all runs, by name.
 
     Raises:
-        Stopped: somebody asked, and no process is left.
+        Stopped: a signal arrived, and no process is left.
         UserError: a run failed.
     """
     done = {name: commit for name, run in runs.items() if (commit := _finished(run))}
@@ -136,15 +141,15 @@ def train(runs: Mapping[str, Run], stop: StopRequest, command: str, *, shared: s
                 done[name] = commit
             print(f"{name}: {'done' if commit else 'failed'}", flush=True)
     if failed := [name for name in runs if name not in done]:
-        raise UserError(f"{', '.join(failed)}: failed; see the lines above, then `{command}` trains them again")
+        raise UserError(f"{', '.join(failed)}: failed; see the output above; `{command}` trains them again")
     return done
 
 
 def _train(run: Run, stop: StopRequest) -> None:
     """Train a run as a DVC experiment.
 
-    To make its copy of the project, DVC puts aside what is not committed and takes it back. Until then params.yaml is
-    the run's, and DVC is not to be cut in the middle; afterwards the user may edit the file again.
+    To copy the project, DVC stashes uncommitted changes and restores them. Until then params.yaml must hold the run's
+    parameters and DVC must not be interrupted; afterward the user may edit the file again.
     """
     before = set(COPIES.glob("tmp*"))
     try:
@@ -162,7 +167,7 @@ def _train(run: Run, stop: StopRequest) -> None:
 
 
 def _finished(run: Run) -> str | None:
-    """Commit of the experiment that has the run's name and parameters."""
+    """Commit of the experiment with the run's name and parameters; None if there is none."""
     for commit in _experiments(run.name).values():
         tree = YAML(typ="safe").load(git("show", f"{commit}:./{paths.PARAMS}"))
         if _decisive(tree) == run.decisive:
@@ -171,18 +176,18 @@ def _finished(run: Run) -> str | None:
 
 
 def _experiments(name: str) -> dict[str, str]:
-    """Experiments of this name, ref → commit: one for each commit that such an experiment started from."""
+    """Experiments of this name, ref → commit; there is one for each commit that experiments started from."""
     return {ref: commit for ref, commit in experiments().items() if ref.rpartition("/")[2] == name}
 
 
 def _remove_experiments(name: str) -> None:
     for ref, commit in _experiments(name).items():
-        print(f"{name}: removing experiment {commit[:7]}, whose parameters are others", flush=True)
-        git("update-ref", "-d", ref)  # `dvc exp remove` would not know which, if there are several
+        print(f"{name}: removing experiment {commit[:7]}, which has other parameters", flush=True)
+        git("update-ref", "-d", ref)  # `dvc exp remove` cannot tell experiments of the same name apart
 
 
 def _put_params(run: Run) -> None:
-    """Write the run's parameters to params.yaml, until `_restore_params`."""
+    """Write the run's parameters to params.yaml; `_restore_params` undoes it."""
     with atomic(_KEPT) as temporary:
         shutil.copyfile(paths.PARAMS, temporary)  # byte for byte
     write_text(paths.PARAMS, run.text)
@@ -196,7 +201,7 @@ def _restore_params() -> None:
 
 
 def _remove_copy() -> None:
-    """Remove the copy of a run that was killed; DVC would list it as running for ever."""
+    """Remove the copy of a killed run, which DVC would list as running forever."""
     if _COPY.exists():
         shutil.rmtree(COPIES / _COPY.read_text(), ignore_errors=True)
         _COPY.unlink()
@@ -206,7 +211,7 @@ def _print_plan(runs: Mapping[str, Run], done: Mapping[str, str]) -> None:
     width = max(map(len, runs))
     for name, run in runs.items():
         phases = (getattr(run.params, stage) for stage in paths.TRAINING_STAGES)
-        images = sum(phase.steps * phase.batch for phase in phases)
+        images = sum(phase.steps * phase.batch_size for phase in phases)
         print(f"{name.ljust(width)}  {images:>12,} images  {'done' if name in done else 'to do'}")
         if name in done:
             _note_other_code(name, done[name])
@@ -214,9 +219,9 @@ def _print_plan(runs: Mapping[str, Run], done: Mapping[str, str]) -> None:
 
 
 def _note_other_code(name: str, commit: str) -> None:
-    """An experiment is done if its parameters are the wanted ones; that the code has changed since is only said."""
+    """Print which code has changed since the experiment; with the right parameters, it still counts as done."""
     stages = YAML(typ="safe").load(paths.STAGES_FILE)["stages"].values()
     code = sorted({dep for stage in stages for dep in stage["deps"] if dep.split("/")[0] in paths.CODE})
     changed = git("diff", "--name-only", "--relative", commit, "HEAD", "--", *code).split()
     if changed:
-        print(f"  {name} was trained before {', '.join(changed)} changed; `dvc exp remove {name}` has it trained again")
+        print(f"  {name} was trained before {', '.join(changed)} changed; `dvc exp remove {name}` lets it be retrained")

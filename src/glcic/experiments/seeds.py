@@ -1,4 +1,4 @@
-"""Repeat the present configuration with several seeds, to see how far chance moves its scores: `glcic seeds`."""
+"""Repetition of the current configuration with several seeds, to measure the spread of its scores: `glcic seeds`."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,30 +13,31 @@ from glcic.evaluation.definitions import ALL, MAIN_METRICS
 from glcic.experiments.presets import commented_yaml, read_tree
 from glcic.experiments.repository import check_git, git
 from glcic.experiments.runs import PHASE_OF, Run, alone, run_of, train
-from glcic.experiments.verify import ABOUT, METRICS_FILE, Name, Numbers, methods_numbers, metrics_numbers
+from glcic.experiments.verify import ABOUT, METHODS_FILES, METRICS_FILE, Name, Numbers, methods_numbers, metrics_numbers
 from glcic.files import write_csv, write_text
 from glcic.params import Params, load
-from glcic.report.words import markdown
+from glcic.report.formatting import markdown
 
 SEEDS = 3  # repetitions
+ALL_SETS = "all"  # in place of a mask set: the mean over all mask sets
 TABLE = paths.REPORT.folder / "seeds.csv"
 TABLE_COLUMNS = ("seed", "split", "mask_set", "method", "metric", "value")
-# What the seed decides, by where the images come from.
+# What the seed affects, by source of the images.
 DECIDED = {
     "synthetic": "the synthetic faces and the training",
     "celeba": "the training",
-    "images": "the split and the training",
+    "image_folder": "the split and the training",
 }
 
 
 def repeat() -> None:
-    """Train the repetitions that are not trained yet.
+    """Train the repetitions that are not trained yet, and tabulate their scores.
 
-    Writes reports/seeds.csv and reports/tolerances.json, and prints mean and deviation as Markdown.
+    Writes reports/seeds.csv and reports/tolerances.json, and prints mean and standard deviation as Markdown.
 
     Raises:
-        Stopped: somebody asked; the same command goes on.
-        UserError: params.yaml or git is not in order, or a training failed.
+        Stopped: a signal arrived; the same command resumes.
+        UserError: params.yaml is invalid, something is not committed, or a training failed.
     """
     command = "glcic seeds"
     with alone(command) as stop:
@@ -53,14 +54,17 @@ def repeat() -> None:
 
 
 def _reported(run: Run, commit: str) -> Numbers:
-    """What the report of an experiment says."""
-    texts = {path: git("show", f"{commit}:./{path}") for path in (paths.REPORT.metrics, paths.REPORT.methods)}
-    metrics, methods = (f"{path} of experiment {run.name}" for path in texts)
-    return metrics_numbers(texts[paths.REPORT.metrics], metrics) | methods_numbers(texts[paths.REPORT.methods], methods)
+    """Numbers in the report of an experiment."""
+    numbers: Numbers = {}
+    for name in (METRICS_FILE, *METHODS_FILES):
+        path = paths.REPORT.folder / name
+        text, place = git("show", f"{commit}:./{path}"), f"{path} of experiment {run.name}"
+        numbers |= metrics_numbers(text, place) if name == METRICS_FILE else methods_numbers(text, name, place)
+    return numbers
 
 
 def repetitions(params: Path) -> dict[int, Run]:
-    """SEEDS runs of the parameters, by seed: the file's own, the next, and so on.
+    """Make SEEDS runs of the parameters, by seed, starting with the seed in the file.
 
     Raises:
         UserError: the file is missing or invalid.
@@ -75,18 +79,14 @@ def repetitions(params: Path) -> dict[int, Run]:
 
 
 def conditions(params: Params, seeds: Iterable[int]) -> str:
-    """A sentence on what was repeated, and on what the seed decides."""
+    """Describe what was repeated and what the seed affects."""
     listed = ", ".join(map(str, seeds))
-    return (
-        f"seeds {listed} of preset {params.preset}; the seed decides {DECIDED[params.download.source]}, not the holes"
-    )
+    affected = DECIDED[params.download.source]
+    return f"seeds {listed} of preset {params.preset}; the seed determines {affected}, not the masks"
 
 
 def seeds_table(numbers: Mapping[int, Numbers]) -> pd.DataFrame:
-    """Every number of every seed's report, one a row, with the columns TABLE_COLUMNS.
-
-    The test scores of `completion`, which stand in both of a report's files, are one row.
-    """
+    """Table of all numbers of all seeds' reports, one per row, with the columns TABLE_COLUMNS."""
     rows = {(seed, *_place(name)): value for seed, by_name in numbers.items() for name, value in by_name.items()}
     return pd.DataFrame([(*key, value) for key, value in rows.items()], columns=pd.Index(TABLE_COLUMNS))
 
@@ -94,18 +94,18 @@ def seeds_table(numbers: Mapping[int, Numbers]) -> pd.DataFrame:
 def _place(name: Name) -> tuple[str, str, str, str]:
     """Split, mask set, method and metric of a number."""
     file, *keys = name
-    if file == METRICS_FILE:  # of the method that the pipeline delivers
-        split, mask_set, metric = keys
-        return split, mask_set, "completion", metric
+    if file == METRICS_FILE:  # means over the mask sets, of the final method
+        split, metric = keys
+        return split, ALL_SETS, "completion", metric
     mask_set, method, metric = keys
-    return "test", mask_set, method, metric
+    return "test" if file == paths.REPORT.methods.name else "val", mask_set, method, metric
 
 
 def tolerances(numbers: Mapping[int, Numbers]) -> dict[Name, float]:
-    """For every number the tolerance of its metric on its mask set, rounded up to two digits.
+    """Tolerance of each number: that of its metric on its mask set, rounded up to two digits.
 
-    That is the widest spread, largest less smallest value over the seeds, among the scores of the trained networks.
-    Of a single number it would not do: three values lie close together by chance now and then.
+    The tolerance is the widest spread (largest minus smallest value over the seeds) among the scores of the trained
+    networks. The spread of a single number is not enough, since three values may be close by chance.
     """
     places = {name: _place(name) for by_name in numbers.values() for name in by_name}
     widest: dict[tuple[str, str], float] = {}
@@ -122,19 +122,20 @@ def tolerances(numbers: Mapping[int, Numbers]) -> dict[Name, float]:
 
 
 def _rounded_up(spread: float) -> float:
-    # First to what the reports are rounded to: 0.3 - 0.1 is 0.2, not a little more.
+    # First round as in the reports, so that 0.3 - 0.1 is 0.2 and not slightly more.
     return float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(repr(round(spread, 6))))
 
 
 def write_tolerances(found: Mapping[Name, float], said: str) -> str:
-    """The text of a tolerances.json.
+    """Text of a tolerances.json file.
 
     Args:
-        said: the conditions.
+        found: tolerances of the numbers.
+        said: description of the conditions.
     """
     tree: dict[str, Any] = {
-        ABOUT: "Of each metric and mask set, the widest spread (largest less smallest value) among the trained "
-        f"networks' scores, rounded up to two digits, over {said}. Percentages of L1, dB of PSNR."
+        ABOUT: "For each metric and mask set, the widest spread (largest minus smallest value) among the scores of "
+        f"the trained networks, rounded up to two digits, over {said}. L1 is in percent, PSNR in dB."
     }
     for name, value in found.items():
         branch = tree
@@ -145,7 +146,7 @@ def write_tolerances(found: Mapping[Name, float], said: str) -> str:
 
 
 def means_and_deviations(table: pd.DataFrame) -> str:
-    """Mean ± standard deviation (of a sample) of the networks' test scores over the seeds, as Markdown."""
+    """Mean ± sample standard deviation of the networks' test scores over the seeds, as Markdown."""
     test = table[table["split"] == "test"]
     lines = []
     for mask_set in test["mask_set"].unique():

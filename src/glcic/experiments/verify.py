@@ -1,7 +1,7 @@
-"""Rebuild a report in a clean clone: every number is identical, within the stated tolerance, or different.
+"""Verification of a report: rebuild it in a clean clone and compare every number within the stated tolerances.
 
-A report is a folder with `metrics.json`, `methods.csv`, `curves/*.csv`, and `tolerances.json`, which has the keys
-of the first two and instead of each number the largest difference at which it counts as confirmed.
+A report is a folder with `metrics.json`, `methods.csv`, `validation.csv`, `curves/*.csv` and `tolerances.json`. The
+last has the keys of the first three, and for each number the largest difference at which it counts as confirmed.
 """
 
 import json
@@ -25,21 +25,25 @@ from glcic.evaluation.tables import read_methods
 from glcic.experiments.repository import dvc, git, head_commit, uncommitted
 from glcic.params import Params, leaves, load
 from glcic.paths import REPORT, ReportFolder
-from glcic.report.words import markdown
+from glcic.report.formatting import markdown
 from glcic.training.stop import Stopped, StopRequest
 
-METRICS_FILE, METHODS_FILE, MANIFEST_FILE = (path.name for path in (REPORT.metrics, REPORT.methods, REPORT.manifest))
-DERIVED = tuple(path.name for path in (REPORT.intervals, REPORT.differences, REPORT.slices))  # follow from the scores
-ABOUT = "about"  # in tolerances.json: a sentence on where they come from
+METRICS_FILE, MANIFEST_FILE = REPORT.metrics.name, REPORT.manifest.name
+METHODS_FILES = (REPORT.validation.name, REPORT.methods.name)
+DERIVED = tuple(path.name for path in (REPORT.intervals, REPORT.differences, REPORT.slices))  # computed from the scores
+ABOUT = "about"  # in tolerances.json: a sentence on their origin
 
-MIXING = ("DVC_", "MLFLOW_")  # of environment variables: they would lead the rebuild to files that are not its own
+MIXING = (
+    "DVC_",
+    "MLFLOW_",
+)  # prefixes of environment variables that would point the rebuild to files outside the clone
 
-Name = tuple[str, ...]  # of a number: the file it stands in, then its keys there
+Name = tuple[str, ...]  # of a number: its file, then its keys in the file
 Numbers = dict[Name, float | None]  # None where a score is undefined
 
 
 class Verdict(StrEnum):
-    """What is said of a number."""
+    """Result of the comparison for one number."""
 
     IDENTICAL = "identical"
     WITHIN = "within tolerance"
@@ -48,15 +52,19 @@ class Verdict(StrEnum):
     NOT_REBUILT = "not in the rebuild"
 
 
-FAILED = (Verdict.DIFFERENT, Verdict.NOT_REBUILT)  # the report says what the rebuild does not
+FAILED = (Verdict.DIFFERENT, Verdict.NOT_REBUILT)  # the rebuild does not confirm the report
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A number of a report beside the rebuilt one, in the number's own unit.
+    """A number of a report and its rebuilt value, in the number's own unit.
 
     Attributes:
-        tolerance: None: none is stated.
+        name: file and keys of the number.
+        reported: value in the report.
+        rebuilt: value in the rebuild.
+        tolerance: None if none is stated.
+        verdict: result of the comparison.
     """
 
     name: Name
@@ -67,34 +75,37 @@ class Compared:
 
     @property
     def difference(self) -> float | None:
-        """Rebuilt less reported; None where one of them is not there, or undefined."""
+        """Rebuilt minus reported value; None if one of them is missing or undefined."""
         if self.reported is None or self.rebuilt is None:
             return None
         return _difference(self.reported, self.rebuilt)
 
 
 def read_numbers(report: Path) -> Numbers:
-    """Every number of a report's metrics.json and methods.csv; without methods.csv those of metrics.json.
+    """Read all numbers of a report's metrics.json and, if present, validation.csv and methods.csv.
 
     Raises:
-        UserError: there is no metrics.json, or a file is broken.
+        UserError: there is no metrics.json, or a file is invalid.
     """
-    files = ReportFolder(report)
-    metrics, methods = files.metrics, files.methods
+    metrics = ReportFolder(report).metrics
     if not metrics.is_file():
         raise UserError(f"{metrics}: no such file; name the folder of a report, like reports")
     numbers = metrics_numbers(_text(metrics), str(metrics))
-    return numbers | (methods_numbers(_text(methods), str(methods)) if methods.exists() else {})
+    for table in (report / name for name in METHODS_FILES):
+        if table.exists():
+            numbers |= methods_numbers(_text(table), table.name, str(table))
+    return numbers
 
 
 def metrics_numbers(text: str, place: str) -> Numbers:
-    """The numbers of a metrics.json by name.
+    """Numbers of a metrics.json file by name.
 
     Args:
+        text: contents of the file.
         place: the file, named in errors.
 
     Raises:
-        UserError: it is no JSON, or has something else than finite numbers and nulls, or nothing.
+        UserError: it is not valid JSON, is empty, or has values other than finite numbers and null.
     """
     numbers = {(METRICS_FILE, *keys): value for keys, value in _leaves(_tree(text, place), place)}
     if not numbers:
@@ -102,24 +113,29 @@ def metrics_numbers(text: str, place: str) -> Numbers:
     return numbers
 
 
-def methods_numbers(text: str, place: str) -> Numbers:
-    """The numbers of a methods.csv by name.
+def methods_numbers(text: str, file: str, place: str) -> Numbers:
+    """Numbers of a methods.csv file, or of another file with its columns, by name.
+
+    Args:
+        text: contents of the file.
+        file: name of the file, which begins the numbers' names.
+        place: the file, named in errors.
 
     Raises:
-        UserError: it is not such a table, or has something else than finite numbers and empty cells.
+        UserError: it is not such a table, or has values other than finite numbers and empty cells.
     """
     try:
         scores = read_methods(text)
     except (KeyError, ValueError) as error:
         raise UserError(f"{place} is not a table of mask sets, methods and scores: {error}; {_RESTORE}") from None
-    return {(METHODS_FILE, *keys): value for keys, value in _leaves(scores, place)}
+    return {(file, *keys): value for keys, value in _leaves(scores, place)}
 
 
 def read_tolerances(report: Path) -> dict[Name, float]:
-    """The tolerances that a report states, by the numbers' names; none if it has no tolerances.json.
+    """Tolerances of a report, by the numbers' names; empty if it has no tolerances.json.
 
     Raises:
-        UserError: the file is broken, or a tolerance is not a number of 0 or more.
+        UserError: the file is invalid, or a tolerance is not a number of 0 or more.
     """
     path = ReportFolder(report).tolerances
     if not path.exists():
@@ -136,7 +152,7 @@ def read_tolerances(report: Path) -> dict[Name, float]:
 def compare(
     reported: Mapping[Name, float | None], rebuilt: Mapping[Name, float | None], tolerances: Mapping[Name, float]
 ) -> list[Compared]:
-    """Every number of either, in the report's order. Without a tolerance only equal numbers are confirmed."""
+    """Compare all numbers, in the order of the report. Without a tolerance, only equal numbers are confirmed."""
     compared = []
     for name in dict.fromkeys([*reported, *rebuilt]):
         before, after, tolerance = (numbers.get(name) for numbers in (reported, rebuilt, tolerances))
@@ -164,7 +180,7 @@ def confirmed(compared: Iterable[Compared]) -> bool:
 
 
 def table(compared: Sequence[Compared]) -> str:
-    """The comparison in Markdown, a number in a line."""
+    """Format the comparison as a Markdown table, one number per line."""
     header = ("number", "reported", "rebuilt", "difference", "tolerance", "verdict")
     rows = [
         [
@@ -185,10 +201,12 @@ def _shown(value: float | None, form: str) -> str:
 
 
 def summary(report: Path, compared: Sequence[Compared], altered: Sequence[str] = ()) -> str:
-    """One line: how many numbers have which verdict, and what follows.
+    """One line with the number of each verdict and the overall result.
 
     Args:
-        altered: what `altered_files` has found.
+        report: folder of the report.
+        compared: the compared numbers.
+        altered: result of `altered_files`.
     """
     counts = Counter(number.verdict for number in compared)
     said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
@@ -200,7 +218,7 @@ SAME = "byte-identical"
 
 
 def compare_files(report: Path, rebuilt: Path) -> dict[str, str]:
-    """Of every curve and every table beside methods.csv, in either: whether the bytes are the same."""
+    """Compare the bytes of all curves and of the tables that are not compared number by number, file → result."""
     folders = (report, rebuilt)
     tables = [name for name in (MANIFEST_FILE, *DERIVED) if any((folder / name).exists() for folder in folders)]
     curves = {
@@ -219,19 +237,19 @@ def compare_files(report: Path, rebuilt: Path) -> dict[str, str]:
 
 
 def altered_files(said: Mapping[str, str], compared: Sequence[Compared]) -> list[str]:
-    """What speaks against a report beside its numbers, in words.
+    """Describe the files, besides the numbers, that contradict a report.
 
-    The holes have to be the same everywhere. Tables that follow from the scores have no tolerance; but where all
-    scores came out identical, so must they.
+    The masks must be the same everywhere. Tables computed from the scores have no tolerance, but must be identical if
+    all scores are.
     """
     kept = {name: how for name, how in said.items() if how not in (SAME, Verdict.NOT_REPORTED.value)}
-    found = [f"{MANIFEST_FILE} has other holes"] if MANIFEST_FILE in kept else []
+    found = [f"{MANIFEST_FILE} has other masks"] if MANIFEST_FILE in kept else []
     if all(number.verdict in (Verdict.IDENTICAL, Verdict.NOT_REPORTED) for number in compared):
         found += [f"{name} does not follow from the same scores" for name in DERIVED if name in kept]
     return found
 
 
-_RESTORE = "restore it, or make it anew with `dvc repro`"
+_RESTORE = "restore it, or rebuild it with `dvc repro`"
 
 
 def _text(path: Path) -> str:
@@ -243,7 +261,7 @@ def _text(path: Path) -> str:
 
 def _tree(text: str, place: str) -> dict[str, Any]:
     def refuse(constant: str) -> NoReturn:
-        raise UserError(f"{place}: {constant} is not a number that can be compared; write null for what is undefined")
+        raise UserError(f"{place}: {constant} is not a number that can be compared; write null for undefined values")
 
     try:
         tree = json.loads(text, parse_constant=refuse)
@@ -265,17 +283,20 @@ def _leaves(tree: Mapping[str, Any], place: str) -> Iterator[tuple[Name, float |
 
 
 def verify(report: Path) -> bool:
-    """Rebuild a report in a clean clone, and print number by number whether it is confirmed; whether all are.
+    """Rebuild a report in a clean clone, and print for each number whether it is confirmed.
 
-    The code is that of the commit that is checked out; parameters and numbers are the report's as they stand here, so
-    that a number changed by hand is found. Nothing that DVC remembers here is used.
+    The code is that of the checked-out commit. Parameters and numbers are those of the report in the working tree, so
+    a number changed by hand is found. Nothing from DVC's cache here is used.
 
     Args:
-        report: its folder, with its params.yaml if it has its own.
+        report: folder of the report; its own params.yaml is used if it has one.
+
+    Returns:
+        Whether the whole report is confirmed.
 
     Raises:
-        Stopped: somebody asked; nothing of the rebuild is left.
-        UserError: the report is broken, or the rebuild failed.
+        Stopped: a signal arrived; nothing of the rebuild is left.
+        UserError: the report is invalid, or the rebuild failed.
     """
     with StopRequest() as stop:
         try:
@@ -294,7 +315,7 @@ def _verify(report: Path, stop: StopRequest) -> bool:
     if unverified := [path for path in changed if path.split("/")[0] in paths.CODE]:
         print(f"note: not committed and so not verified: {', '.join(unverified)}")
     if source == paths.PARAMS and str(source) in changed:
-        print(f"note: {source} is not as committed; {report} is rebuilt with its parameters as they stand")
+        print(f"note: {source} has uncommitted changes; {report} is rebuilt with them")
     if not (ReportFolder(report).tolerances).exists():
         print(f"note: {ReportFolder(report).tolerances}: no such file; only identical numbers count")
     sys.stdout.flush()
@@ -312,16 +333,16 @@ def _verify(report: Path, stop: StopRequest) -> bool:
         print(summary(report, compared, altered), flush=True)
         return confirmed(compared) and not altered
     except UserError as error:
-        stop.check()  # Ctrl-C reaches git as well, and makes it fail
+        stop.check()  # Ctrl-C also reaches git and makes it fail
         keep = True
-        raise UserError(f"the rebuild failed, and is kept in {folder} to be looked at and removed: {error}") from None
+        raise UserError(f"the rebuild failed and is kept in {folder}; inspect and remove it: {error}") from None
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _parameters_of(report: Path) -> Path:
-    """The file with the report's parameters: its own, or, for the report that the stages write, the project's.
+    """File with the report's parameters: its own, or the project's for the report that the stages write.
 
     Raises:
         UserError: there is none.
@@ -330,30 +351,34 @@ def _parameters_of(report: Path) -> Path:
     if own.exists():
         return own
     if report.resolve() != paths.REPORT.folder.resolve():
-        raise UserError(f"{own}: no such file; put the parameters there that the report was made with")
+        raise UserError(f"{own}: no such file; put the parameters of the report there")
     return paths.PARAMS
 
 
 def _here(source: Path) -> Params:
-    """Parameters of a file, with the runtime that is set here and no tracking.
+    """Parameters of a file, with the runtime section used here and without tracking.
 
     Raises:
         UserError: they are invalid.
     """
     here = load(paths.PARAMS)
-    data = {name: str(Path(where).resolve()) for name in ("celeba", "images") if (where := getattr(here.runtime, name))}
+    data = {
+        name: str(Path(where).resolve())
+        for name in ("celeba_dir", "image_folder")
+        if (where := getattr(here.runtime, name))
+    }
     runtime, tracking = here.runtime.model_copy(update=data), here.tracking.model_copy(update={"enabled": False})
     return load(source).model_copy(update={"runtime": runtime, "tracking": tracking})
 
 
 def _clone(commit: str, folder: Path) -> Path:
-    """A clean copy of the commit, without reports, so that none of them can pass for rebuilt; returns the project."""
-    prefix = git("rev-parse", "--show-prefix").strip()  # not empty where the project is a folder of a larger repository
+    """Clone the commit without its reports, so that none can pass for rebuilt; returns the project's folder."""
+    prefix = git("rev-parse", "--show-prefix").strip()  # not empty if the project is a folder of a larger repository
     git("clone", "--quiet", "--no-checkout", git("rev-parse", "--show-toplevel").rstrip("\n"), str(folder))
     git("-C", str(folder), "checkout", "--quiet", "--detach", commit)
     project = folder / prefix
     shutil.rmtree(project / paths.REPORT.folder, ignore_errors=True)
-    # Whatever DVC's global configuration says, outputs go to a cache of the clone's own.
+    # A cache of the clone's own, whatever DVC's global configuration says.
     (project / ".dvc/config.local").write_text("[cache]\n    dir = cache\n", encoding="utf-8")
     return project
 
@@ -361,4 +386,4 @@ def _clone(commit: str, folder: Path) -> Path:
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(MIXING)}
     data = {name: str(Path(kept[name]).resolve()) for name in ("GLCIC_CELEBA", "GLCIC_IMAGES") if kept.get(name)}
-    return kept | data  # relative to here, not to the clone
+    return kept | data  # relative to the current folder, not to the clone

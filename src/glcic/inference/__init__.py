@@ -1,1 +1,1 @@
-"""A trained network, or a classical method, as a function: image + mask → completed image."""
+"""Image completion by a trained network or a classical method: image + mask → completed image."""

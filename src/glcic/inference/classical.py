@@ -1,7 +1,8 @@
-"""Classical completions: of a colour, of the surroundings, of the training images. None sees what is under the hole.
+"""Classical completion methods, which use a color, the surroundings, or the training images.
 
-Images are (N, 3, H, W), masks (N, 1, H, W) with 1 in the hole, both uint8; outside the hole a completion is exactly
-the image. An image that is all hole becomes grey (`nearest`: the first training image). Safe in threads and processes.
+No method sees what is under the hole. Images are (N, 3, H, W), masks (N, 1, H, W) with 1 in the hole, both uint8;
+outside the hole a completion is exactly the image. An image that is all hole becomes gray (`nearest`: the first
+training image). Safe in threads and processes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,39 +13,59 @@ from numpy.typing import NDArray
 from skimage.restoration import inpaint_biharmonic
 from tqdm import tqdm
 
-from glcic.data.faces import Faces
+from glcic.data.packed import PackedImages
 from glcic.masks.geometry import Pixels
 
-RADIUS = 3  # pixels around each point that OpenCV's methods look at
+RADIUS = 3  # radius in pixels of the neighborhood that OpenCV's methods use
 OPENCV_METHODS = {"telea": cv2.INPAINT_TELEA, "navier_stokes": cv2.INPAINT_NS}
-GREY_LEVEL = 128
+GRAY_LEVEL = 128
 
 
 def hide(images: Pixels, masks: Pixels) -> Pixels:
-    """The hole overwritten with the mean colour of the image's visible pixels; grey where no pixel is visible."""
+    """Overwrite the hole with the mean color of the image's visible pixels, or gray if no pixel is visible.
+
+    Args:
+        images: (N, 3, H, W).
+        masks: (N, 1, H, W), 1 in the hole.
+
+    Returns:
+        (N, 3, H, W), uint8.
+    """
     visible = 1 - masks
     total = (images * visible).sum(axis=(2, 3), keepdims=True, dtype=np.float64)
     count = visible.sum(axis=(2, 3), keepdims=True, dtype=np.int64)
-    colour = np.where(count > 0, np.rint(total / np.maximum(count, 1)), GREY_LEVEL).astype(np.uint8)
-    return np.where(masks == 1, colour, images)
+    color = np.where(count > 0, np.rint(total / np.maximum(count, 1)), GRAY_LEVEL).astype(np.uint8)
+    return np.where(masks == 1, color, images)
 
 
 def mean_fill(images: Pixels, masks: Pixels, mean_pixel: Sequence[float]) -> Pixels:
-    """The training split's mean pixel everywhere in the hole.
+    """Fill the hole with the training split's mean pixel.
 
     Args:
         images: (N, 3, H, W).
         masks: (N, 1, H, W), 1 in the hole.
         mean_pixel: (3,), in [0, 1].
+
+    Returns:
+        (N, 3, H, W), uint8.
     """
-    colour = np.round(np.array(mean_pixel) * 255).astype(np.uint8)[:, None, None]
-    return np.where(masks == 1, colour, images)
+    color = np.round(np.array(mean_pixel) * 255).astype(np.uint8)[:, None, None]
+    return np.where(masks == 1, color, images)
 
 
 def inpaint(images: Pixels, masks: Pixels, method: str, radius: int = RADIUS) -> Pixels:
-    """OpenCV's `telea` (fast marching, 2004) or `navier_stokes` (Bertalmío et al., 2001); shapes as above.
+    """Complete images by OpenCV's `telea` (fast marching, 2004) or `navier_stokes` (Bertalmío et al., 2001).
 
-    Both read pixels under the hole where it touches the edge of the image, so it is hidden first.
+    Both read pixels under a hole that touches the edge of the image, so the hole is overwritten first.
+
+    Args:
+        images: (N, 3, H, W).
+        masks: (N, 1, H, W), 1 in the hole.
+        method: key of `OPENCV_METHODS`.
+        radius: radius in pixels of the neighborhood that is used.
+
+    Returns:
+        (N, 3, H, W), uint8.
     """
     completed = [
         cv2.inpaint(np.ascontiguousarray(image.transpose(1, 2, 0)), mask[0], radius, OPENCV_METHODS[method])
@@ -54,9 +75,16 @@ def inpaint(images: Pixels, masks: Pixels, method: str, radius: int = RADIUS) ->
 
 
 def biharmonic(images: Pixels, masks: Pixels) -> Pixels:
-    """The smoothest continuation: skimage's solution of Δ²u = 0 in the hole (Damelin and Hoang, 2018).
+    """Complete images by the smoothest continuation, scikit-image's solution of Δ²u = 0 (Damelin and Hoang, 2018).
 
-    It overshoots in large holes; skimage clips each channel to the range of the image's visible pixels.
+    It overshoots in large holes; scikit-image clips each channel to the range of the image's visible pixels.
+
+    Args:
+        images: (N, 3, H, W).
+        masks: (N, 1, H, W), 1 in the hole.
+
+    Returns:
+        (N, 3, H, W), uint8.
     """
     completed = hide(images, masks)
     for image, mask in zip(completed, masks, strict=True):
@@ -67,40 +95,56 @@ def biharmonic(images: Pixels, masks: Pixels) -> Pixels:
 
 
 class NearestTrainingImage:
-    """Pastes the training image into the hole that is nearest to the visible pixels of the image.
+    """Fills the hole from the training image that is nearest to the image's visible pixels.
 
-    Nearest by the sum of squared differences over the visible pixels and the channels, the lower row where two are
-    equally near. Memory: below 1 GB at S = 128, whatever the numbers of images; time: 10 s of a core for 512 images and
-    20,000 training images at S = 64, growing with both and with S².
+    The nearest image has the least sum of squared differences over visible pixels and channels, and of equally near
+    ones the lowest row. Memory: below 1 GB at S = 128 for any number of images; time: 10 s on one core for 512 images
+    and 20,000 training images at S = 64, growing with both and with S².
     """
 
-    def __init__(self, training: Faces, block: int = 256, images: int = 512) -> None:
-        """Nothing is read yet.
+    def __init__(self, training: PackedImages, block: int = 256, images: int = 512) -> None:
+        """Set the method up; no image is read yet.
 
         Args:
             training: the training split.
-            block: training images in memory at a time, as 64-bit numbers.
-            images: images to be completed in memory at a time, likewise.
+            block: number of training images in memory at a time, as 64-bit numbers.
+            images: the same of images to complete.
         """
         self._training = training
         self._block = block
         self._images = images
 
     def __call__(self, images: Pixels, masks: Pixels) -> Pixels:
-        """Complete a whole mask set at once, for all training images are read for every call."""
+        """Complete images; pass many at once, because every call reads all training images.
+
+        Args:
+            images: (N, 3, S, S).
+            masks: (N, 1, S, S), 1 in the hole.
+
+        Returns:
+            (N, 3, S, S), uint8.
+        """
         return np.where(masks == 1, self._training.read(self.nearest(images, masks)), images)
 
     def nearest(self, images: Pixels, masks: Pixels) -> NDArray[np.int64]:
-        """The number of the nearest image within the training split, for each image: (N,)."""
+        """Find the nearest training image of each image.
+
+        Args:
+            images: (N, 3, S, S).
+            masks: (N, 1, S, S), 1 in the hole.
+
+        Returns:
+            (N,), int64, numbers of images within the training split.
+        """
         parts = range(0, len(images), self._images)
         found = [self._nearest(images[i : i + self._images], masks[i : i + self._images]) for i in parts]
         return np.concatenate([np.empty(0, np.int64), *found])
 
     def _nearest(self, images: Pixels, masks: Pixels) -> NDArray[np.int64]:
-        """Σ (t − x)² over the visible pixels is, but for Σ x², Σ v t² − 2 Σ t (v x): two matrix products.
+        """Minimize Σ v (t − x)² by Σ v t² − 2 Σ t (v x), two matrix products; Σ v x² is the same for all t.
 
-        Every sum of them is an integer below 2⁵³, so 64-bit numbers hold it exactly: the answer does not depend on the
-        order of summation, hence neither on the block nor on the number of threads.
+        All sums are integers below 2⁵³, which 64-bit numbers represent exactly: the result does not depend on the
+        order of summation, and thus neither on the block nor on the number of threads.
         """
         visible = (masks == 0).reshape(len(masks), -1).astype(np.float64)  # (N, H·W)
         doubled = np.where(masks == 0, images, 0).reshape(len(images), -1) * 2.0  # (N, 3·H·W)
@@ -111,13 +155,13 @@ class NearestTrainingImage:
             distance = squares @ visible.T - block.reshape(len(block), -1) @ doubled.T  # (block, N)
             candidate = distance.argmin(axis=0)
             value = distance[candidate, np.arange(len(images))]
-            nearer = value < least  # not ≤: of equals the first
+            nearer = value < least  # not ≤: the first of equals wins
             least[nearer] = value[nearer]
             nearest[nearer] = first + candidate[nearer]
         return nearest
 
     def _blocks(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
-        """The number of a block's first image within the split, and its images: (block, 3, H·W)."""
+        """Yield the number of each block's first image within the split, and its images: (block, 3, H·W)."""
         total = len(self._training)
         starts = range(0, total, self._block)
         for first in tqdm(starts, desc="nearest training image", unit=" blocks", leave=False, disable=None):

@@ -1,4 +1,4 @@
-"""A trained completion network as a function: image + mask → completed image."""
+"""Image completion by a trained generator: image + mask → completed image."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,61 +11,64 @@ from torch.nn.functional import pad
 
 from glcic.errors import UserError
 from glcic.masks.geometry import composite
-from glcic.masks.preparation import Preparation
-from glcic.networks.generators import completion_network
+from glcic.masks.preprocessing import Preprocessor
+from glcic.networks.generators import build_generator
 from glcic.networks.weights import load_weights
-from glcic.params import Glcic, Input, UNetParams
+from glcic.params import GlcicParams, Input, UNetParams
 
-COMPLETION: TypeAdapter[Glcic | UNetParams] = TypeAdapter(Annotated[Glcic | UNetParams, Field(discriminator="name")])
+GENERATOR: TypeAdapter[GlcicParams | UNetParams] = TypeAdapter(
+    Annotated[GlcicParams | UNetParams, Field(discriminator="name")]
+)
 
 
 class Completer:
     """Completes images with the weights of one file, on the CPU, in 32 bits.
 
     Attributes:
-        network: in eval mode.
-        prepare: fill, context border and range that the network was trained with.
-        size: side of the images it was trained on, in pixels.
-        steps: updates the stage that wrote the weights gave it; 0: they are as random as at the start.
+        network: the generator, in eval mode.
+        preprocessor: preprocessing with the fill, mask dilation and range of the training.
+        image_size: side of the training images, in pixels.
+        steps: number of training steps in the stage that wrote the weights; 0 if it trained nothing.
     """
 
     def __init__(self, weights: Path) -> None:
         """Load weights.
 
         Raises:
-            UserError: the file is missing or no weights file of a completion network.
+            UserError: the file is missing, or not a weights file of a generator.
         """
         state, about = load_weights(weights)
         try:
-            seen = Input.model_validate(about["input"])
-            self.network = completion_network(COMPLETION.validate_python(about["completion"]), seen)
+            input_params = Input.model_validate(about["input"])
+            self.network = build_generator(GENERATOR.validate_python(about["generator"]), input_params)
             self.network.load_state_dict(state)
-            self.prepare = Preparation(seen, torch.tensor(about["mean_pixel"]))
-            self.size: int = about["size"]
+            self.preprocessor = Preprocessor(input_params, torch.tensor(about["mean_pixel"]))
+            self.image_size: int = about["image_size"]
             self.steps: int = about["step"]
         except (KeyError, RuntimeError, ValidationError):
-            raise UserError(f"{weights}: not the weights of a completion network; name another file") from None
+            raise UserError(f"{weights}: not the weights of a generator; name another file") from None
         self.network.eval().to(memory_format=torch.channels_last)
 
-    def __call__(self, images: NDArray[np.uint8], masks: NDArray[np.uint8], batch: int = 1) -> NDArray[np.uint8]:
-        """Complete images, `batch` at a time.
+    def __call__(self, images: NDArray[np.uint8], masks: NDArray[np.uint8], batch_size: int = 1) -> NDArray[np.uint8]:
+        """Complete images, `batch_size` at a time.
 
-        The last batch is padded to the same size: the shape of a batch may change the rounding, and a
-        completion must not depend on how many others are made with it.
+        The last batch is padded to the same size: the shape of a batch may affect rounding, and a
+        completion must not depend on the number of images completed with it.
 
         Args:
-            images: (N, 3, H, W), RGB; any H and W.
-            masks: (N, 1, H, W), 1 in the hole.
+            images: (N, 3, H, W), uint8, RGB; any H and W.
+            masks: (N, 1, H, W), uint8, 1 in the hole.
+            batch_size: number of images in a batch.
 
         Returns:
-            (N, 3, H, W), composites: outside the hole exactly the images.
+            (N, 3, H, W), uint8, composites; outside the hole exactly the images.
         """
         completed = np.empty_like(images)
-        for start in range(0, len(images), batch):
-            part = slice(start, start + batch)
+        for start in range(0, len(images), batch_size):
+            part = slice(start, start + batch_size)
             n = len(images[part])
-            image = torch.zeros((batch, *images.shape[1:]))
-            mask = torch.zeros((batch, *masks.shape[1:]))
+            image = torch.zeros((batch_size, *images.shape[1:]))
+            mask = torch.zeros((batch_size, *masks.shape[1:]))
             image[:n] = torch.from_numpy(images[part]).float() / 255
             mask[:n] = torch.from_numpy(masks[part]).float()
             completed[part] = self._complete(image, mask)[:n].numpy()
@@ -75,8 +78,8 @@ class Completer:
         height, width = image.shape[2:]
         stride = self.network.stride
         margin = (0, -width % stride, 0, -height % stride)
-        holed = self.prepare.holed(image, mask)
-        filled = pad(holed.filled, margin, mode="replicate").contiguous(memory_format=torch.channels_last)
+        masked = self.preprocessor(image, mask)
+        filled = pad(masked.filled, margin, mode="replicate").contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            output = self.network(filled, pad(holed.dilated, margin))[..., :height, :width]
-        return (composite(self.prepare.to_unit(output), image, mask) * 255).round().clamp(0, 255).byte()
+            output = self.network(filled, pad(masked.dilated, margin))[..., :height, :width]
+        return (composite(self.preprocessor.to_unit(output), image, mask) * 255).round().clamp(0, 255).byte()

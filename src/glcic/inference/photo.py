@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from glcic.errors import UserError
 from glcic.files import atomic, read_image
+from glcic.networks.weights import read_about
 
 WHITE = 128  # of 255: from here on a pixel of a mask is hole
 
@@ -46,9 +47,9 @@ def complete(image: Image.Image, mask: Image.Image, weights: Path, *, blended: b
     """Complete the white part of `mask` in `image`.
 
     Args:
-        image: a picture of any size and mode; it is completed in RGB.
+        image: a picture of any size and mode, turned as its EXIF data say; it is completed in RGB.
         mask: of the same size, white (from 128 of 255 on) where the picture is to be completed.
-        weights: a weights file of a completion network.
+        weights: a weights file of a generator.
         blended: whether the completion is blended into its surroundings (`glcic.inference.blending`).
 
     Returns:
@@ -56,20 +57,25 @@ def complete(image: Image.Image, mask: Image.Image, weights: Path, *, blended: b
 
     Raises:
         ValueError: the sizes differ.
-        UserError: the weights are missing, or of no completion network.
+        UserError: the weights are missing, or of no generator.
 
     Example:
         >>> from pathlib import Path
         >>> from PIL import Image
         >>> from glcic import complete
         >>> photo, mask = Image.open("photo.jpg"), Image.open("mask.png")  # doctest: +SKIP
-        >>> complete(photo, mask, Path("completion.safetensors")).save("completed.png")  # doctest: +SKIP
+        >>> complete(photo, mask, Path("generator_last.safetensors")).save("completed.png")  # doctest: +SKIP
     """
-    from glcic.inference.blending import blend  # these take seconds, and a path may be wrong before
-    from glcic.inference.completer import Completer
-
+    image = ImageOps.exif_transpose(image)
     if image.size != mask.size:
         raise ValueError(f"the mask has {mask.size} pixels, the image {image.size}")
+    if weights.is_dir():
+        raise UserError(f"{weights}: a folder; name the weights file in it (generator_last.safetensors)")
+    read_about(weights)  # is it there, and one of ours? What follows takes seconds
+
+    from glcic.inference.blending import blend
+    from glcic.inference.completer import Completer
+
     # Copies: PyTorch warns of read-only arrays.
     pixels = np.array(image.convert("RGB")).transpose(2, 0, 1)[None]
     hole = (np.array(mask.convert("L")) >= WHITE)[None, None].astype(np.uint8)

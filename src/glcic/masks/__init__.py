@@ -1,1 +1,1 @@
-"""Holes: their geometry, those to train on, and how an image with one is put before the networks."""
+"""Masks: their geometry, training masks, mask files, and preprocessing of masked images for the networks."""

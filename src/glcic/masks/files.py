@@ -1,4 +1,4 @@
-"""Masks from image files: white where the hole is."""
+"""Masks from image files, white in the hole."""
 
 from pathlib import Path
 
@@ -13,13 +13,19 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 
 def read_masks(folder: Path, sha256: str, field: str, size: int) -> Masks:
-    """The masks of a folder that the parameters name with its digest: (M, 1, S, S).
+    """Read the masks of a folder and check their digest.
 
     Args:
-        field: of params.yaml that holds the digest, named in errors.
+        folder: the folder of masks.
+        sha256: the expected digest, as of `folder_digest`.
+        field: field of params.yaml that holds the digest, named in errors.
+        size: side S of the masks in pixels.
+
+    Returns:
+        (M, 1, S, S), uint8, 1 in the hole.
 
     Raises:
-        UserError: there are none, one is no mask, or they are not those that were meant.
+        UserError: there are no masks, a mask is bad, or the digest differs.
     """
     if (found := folder_digest(folder)) != sha256:
         raise UserError(f"{folder}: its masks are not those of {field}; if they are meant, set it to {found}")
@@ -27,21 +33,28 @@ def read_masks(folder: Path, sha256: str, field: str, size: int) -> Masks:
 
 
 def mask_files(folder: Path, size: int) -> Masks:
-    """All masks of a folder, in the order of their names: white, from 128 on, is the hole.
+    """Read all masks of a folder in the order of their names; pixels of at least 128 are in the hole.
 
-    Masks of another size are resized to the nearest pixel.
+    Masks of another size are resized by nearest-neighbor interpolation.
+
+    Args:
+        folder: the folder of masks.
+        size: side S of the masks in pixels.
+
+    Returns:
+        (M, 1, S, S), uint8, 1 in the hole.
 
     Raises:
-        UserError: there are none, or one can't be read, is not square, or is all hole or has none.
+        UserError: there are no masks, or a mask is unreadable, is not square, has no hole, or is all hole.
     """
     return np.stack([_read(path, size) for path in _mask_paths(folder)])[:, None]
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of a folder's masks; other files don't count.
+    """SHA-256 of the names and contents of a folder's masks; other files are ignored.
 
     Raises:
-        UserError: there are none.
+        UserError: there are no masks.
     """
     return digest_of_files(_mask_paths(folder))
 
@@ -58,12 +71,12 @@ def _mask_paths(folder: Path) -> list[Path]:
 def _read(path: Path, size: int) -> NDArray[np.uint8]:
     from PIL import Image
 
-    grey = read_image(path, "L", "save it as PNG, or remove it")
-    if grey.width != grey.height:
-        raise UserError(f"{path}: {grey.width}×{grey.height} pixels; make it square, or remove it")
-    if grey.width != size:
-        grey = grey.resize((size, size), Image.Resampling.NEAREST)
-    hole = (np.asarray(grey) >= 128).astype(np.uint8)
+    gray = read_image(path, "L", "save it as PNG, or remove it")
+    if gray.width != gray.height:
+        raise UserError(f"{path}: {gray.width}×{gray.height} pixels; make it square, or remove it")
+    if gray.width != size:
+        gray = gray.resize((size, size), Image.Resampling.NEAREST)
+    hole = (np.asarray(gray) >= 128).astype(np.uint8)
     if not hole.any():
         raise UserError(f"{path}: nothing is white at {size}×{size} pixels; paint the hole white, or remove it")
     if hole.all():

@@ -1,7 +1,7 @@
-"""Holes to train on: a box or several, the centre, brush strokes, or masks from files.
+"""Random training masks: one or several boxes, the center, brush strokes, or files.
 
-Masks are (N, 1, S, S), 1 in the hole, and none is empty. OpenCV is imported where strokes are: the other holes do
-without it, and each training process would pay for the import.
+Masks are (N, 1, S, S), uint8, 1 in the hole; none is empty. Only strokes need OpenCV, which is slow to import in each
+training process, so it is imported where they are drawn.
 """
 
 import math
@@ -14,90 +14,116 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glcic.masks.files import read_masks
-from glcic.masks.geometry import Masks, bounding_boxes, box_masks, centred_corners, random_boxes, random_corners
-from glcic.params import BoxHoles, CenterHole, Holes, StrokeHoles
+from glcic.masks.geometry import Masks, bounding_boxes, box_masks, centered_corners, random_boxes, random_corners
+from glcic.params import BoxMasks, CenterMask, MaskParams, StrokeMasks
 
 DrawMasks = Callable[[np.random.Generator, int], Masks]
 
-# The brush of Yu et al.: Free-Form Image Inpainting with Gated Convolution, 2019, in shares of the image's side. It
-# zigzags: every stretch leaves the stroke's heading by SWERVE ± JITTER, in turn to the left and to the right.
+# The brush of Yu et al.: Free-Form Image Inpainting with Gated Convolution, 2019, in fractions of the image's side. It
+# zigzags: every stretch deviates from the stroke's heading by SWERVE ± JITTER, alternately to the left and right.
 WIDTHS = (12 / 256, 40 / 256)
-LENGTH = 2**0.5 / 8  # mean, with half of it as the deviation
+LENGTH = 2**0.5 / 8  # mean; half of it is the standard deviation
 STRETCHES = (4, 12)
 SWERVE, JITTER = 2 * math.pi / 5, 2 * math.pi / 15
 
 
-class Drawing:
-    """Draws masks and local windows as the section `holes` says.
+class MaskSampler:
+    """Draws masks and local windows as the parameters `masks` say.
+
+    Args:
+        masks: the parameters.
+        image_size: side S of the square images, in pixels.
+        local_window: side of the local windows, in pixels.
 
     Raises:
-        UserError: a mask file is bad, or the folder is not the one whose digest the parameters name.
+        UserError: a mask file is bad, or the digest of the folder differs from the parameters.
     """
 
-    def __init__(self, holes: Holes, size: int, local_window: int) -> None:
-        self.size = size
+    def __init__(self, masks: MaskParams, image_size: int, local_window: int) -> None:
+        self.image_size = image_size
         self.local_window = local_window
-        self._masks = _mask_drawer(holes, size)
+        self._masks = _mask_drawer(masks, image_size)
 
-    def draw(self, rng: np.random.Generator, n: int) -> tuple[Masks, NDArray[np.int64], NDArray[np.int64]]:
-        """Masks (n, 1, S, S), the local windows centred on them (n, 2), and local windows at random places (n, 2)."""
+    def sample(self, rng: np.random.Generator, n: int) -> tuple[Masks, NDArray[np.int64], NDArray[np.int64]]:
+        """Draw n masks.
+
+        Returns:
+            The masks (n, 1, S, S), uint8; top and left of the local windows centered on them, (n, 2), int64; and the
+            same of local windows at random positions.
+        """
         masks = self._masks(rng, n)
-        window = centred_corners(bounding_boxes(masks), self.size, self.local_window)
-        return masks, window, random_corners(rng, n, self.size, self.local_window)
+        window = centered_corners(bounding_boxes(masks), self.image_size, self.local_window)
+        return masks, window, random_corners(rng, n, self.image_size, self.local_window)
 
 
-def _mask_drawer(holes: Holes, size: int) -> DrawMasks:
-    # Partial functions, not lambdas: loader workers get them pickled.
-    if isinstance(holes, BoxHoles):
-        sides, number = (holes.sides[0], holes.sides[1]), (holes.number[0], holes.number[1])
-        return partial(box_hole_masks, size=size, sides=sides, border=holes.border, number=number)
-    if isinstance(holes, CenterHole):
-        return partial(center_masks, size=size, side=holes.side)
-    if isinstance(holes, StrokeHoles):
-        return partial(stroke_masks, size=size, ratio=(holes.ratio[0], holes.ratio[1]))
-    return partial(file_masks, masks=read_masks(Path(holes.folder), holes.sha256, "holes.sha256", size))
+def _mask_drawer(masks: MaskParams, image_size: int) -> DrawMasks:
+    # Partial functions, not lambdas, because they are pickled for the loader workers.
+    if isinstance(masks, BoxMasks):
+        return partial(
+            random_box_masks,
+            image_size=image_size,
+            size_range=(masks.size_range[0], masks.size_range[1]),
+            margin=masks.margin,
+            num_boxes=(masks.num_boxes[0], masks.num_boxes[1]),
+        )
+    if isinstance(masks, CenterMask):
+        return partial(center_masks, image_size=image_size, size=masks.size)
+    if isinstance(masks, StrokeMasks):
+        return partial(stroke_masks, image_size=image_size, area_ratio=(masks.area_ratio[0], masks.area_ratio[1]))
+    return partial(file_masks, masks=read_masks(Path(masks.folder), masks.sha256, "masks.sha256", image_size))
 
 
-def center_masks(rng: np.random.Generator, n: int, size: int, side: int) -> Masks:
-    """A square of `side` pixels in the middle; draws nothing."""
-    corner = (size - side) // 2
-    return box_masks(np.tile([corner, corner, side, side], (n, 1)), size)
+def center_masks(rng: np.random.Generator, n: int, image_size: int, size: int) -> Masks:
+    """Masks (n, 1, S, S) with a square of side `size` pixels in the middle; uses no randomness."""
+    corner = (image_size - size) // 2
+    return box_masks(np.tile([corner, corner, size, size], (n, 1)), image_size)
 
 
-def box_hole_masks(
-    rng: np.random.Generator, n: int, size: int, sides: tuple[int, int], border: int, number: tuple[int, int]
+def random_box_masks(
+    rng: np.random.Generator,
+    n: int,
+    image_size: int,
+    size_range: tuple[int, int],
+    margin: int,
+    num_boxes: tuple[int, int],
 ) -> Masks:
-    """Random boxes, which may overlap.
+    """Draw masks of random boxes, which may overlap.
 
     Args:
         rng: source of randomness.
-        n: how many masks.
-        size: side S of the square image.
-        sides: smallest and largest side of a box, both included.
-        border: at least this many pixels remain between a box and the edge of the image.
-        number: fewest and most boxes in an image, both included; uniform.
+        n: number of masks.
+        image_size: side S of the square image, in pixels.
+        size_range: smallest and largest side of a box, both included, in pixels.
+        margin: least distance of a box from the edge of the image, in pixels.
+        num_boxes: smallest and largest number of boxes in an image, both included; uniform.
+
+    Returns:
+        (n, 1, S, S), uint8, 1 in the hole.
     """
-    boxes = random_boxes(rng, n * number[1], size, sides, border)
-    count = rng.integers(*number, size=n, endpoint=True)  # uses no randomness where the two are equal
-    masks = box_masks(boxes, size).reshape(n, number[1], size, size)
-    masks *= (np.arange(number[1]) < count[:, None])[:, :, None, None]
+    boxes = random_boxes(rng, n * num_boxes[1], image_size, size_range, margin)
+    count = rng.integers(*num_boxes, size=n, endpoint=True)  # uses no randomness where the two are equal
+    masks = box_masks(boxes, image_size).reshape(n, num_boxes[1], image_size, image_size)
+    masks *= (np.arange(num_boxes[1]) < count[:, None])[:, :, None, None]
     return masks.max(axis=1, keepdims=True)
 
 
-def stroke_masks(rng: np.random.Generator, n: int, size: int, ratio: tuple[float, float]) -> Masks:
-    """Brush strokes that go on until they cover their share of the image, to the pixel.
+def stroke_masks(rng: np.random.Generator, n: int, image_size: int, area_ratio: tuple[float, float]) -> Masks:
+    """Draw masks of brush strokes, which continue until they cover a given fraction of the image, to the pixel.
 
     Args:
         rng: source of randomness.
-        n: how many masks.
-        size: side S of the square image.
-        ratio: smallest and largest share of the image that is hole, in (0, 1); uniform. Where no whole number of
-            pixels lies between the two, the largest below counts, but at least one pixel.
+        n: number of masks.
+        image_size: side S of the square image, in pixels.
+        area_ratio: smallest and largest fraction of the image that is hole, in (0, 1); uniform. If no whole number
+            of pixels lies between the two, the largest number below is used, but at least one pixel.
+
+    Returns:
+        (n, 1, S, S), uint8, 1 in the hole.
     """
-    area = size**2
-    smallest, largest = math.ceil(ratio[0] * area), math.floor(ratio[1] * area)
-    targets = np.clip(np.round(rng.uniform(*ratio, size=n) * area), smallest, largest).astype(np.int64)
-    return np.stack([_strokes(rng, size, max(1, int(target))) for target in targets])[:, None]
+    area = image_size**2
+    smallest, largest = math.ceil(area_ratio[0] * area), math.floor(area_ratio[1] * area)
+    targets = np.clip(np.round(rng.uniform(*area_ratio, size=n) * area), smallest, largest).astype(np.int64)
+    return np.stack([_strokes(rng, image_size, max(1, int(target))) for target in targets])[:, None]
 
 
 def _strokes(rng: np.random.Generator, size: int, target: int) -> NDArray[np.uint8]:
@@ -105,7 +131,7 @@ def _strokes(rng: np.random.Generator, size: int, target: int) -> NDArray[np.uin
 
     mask = np.zeros((size, size), np.uint8)
     while True:
-        # A brush whose first dab is more than the target would leave only a sliver of itself.
+        # If the first dab of a brush exceeded the target, only a sliver of it would remain.
         width = max(1, round(min(rng.uniform(*WIDTHS) * size, target**0.5)))
         for start, end in _zigzag(rng, size):
             before = mask.copy()
@@ -119,7 +145,7 @@ def _strokes(rng: np.random.Generator, size: int, target: int) -> NDArray[np.uin
 
 
 def _zigzag(rng: np.random.Generator, size: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Starts and ends (x, y) of a stroke's stretches; it may run out of the image."""
+    """Starts and ends (x, y) of a stroke's stretches; the stroke may leave the image."""
     stretches = rng.integers(*STRETCHES, endpoint=True)
     side = np.where(np.arange(stretches) % 2, -1, 1)
     angle = rng.uniform(0, 2 * math.pi) + side * rng.uniform(SWERVE - JITTER, SWERVE + JITTER, stretches)
@@ -133,7 +159,7 @@ def _zigzag(rng: np.random.Generator, size: int) -> list[tuple[tuple[int, int], 
 def _arrival(
     rows: NDArray[np.int64], columns: NDArray[np.int64], start: tuple[int, int], end: tuple[int, int], width: int
 ) -> NDArray[np.float64]:
-    """How far the middle of the brush has gone from start to end when its round front reaches each pixel."""
+    """Distance that the middle of the brush has moved from start to end when its round front reaches each pixel."""
     x, y = end[0] - start[0], end[1] - start[1]
     length = math.hypot(x, y) or 1
     along = ((columns - start[0]) * x + (rows - start[1]) * y) / length
@@ -142,5 +168,5 @@ def _arrival(
 
 
 def file_masks(rng: np.random.Generator, n: int, masks: Masks) -> Masks:
-    """n of the masks (M, 1, S, S), each equally likely and any number of times."""
+    """Draw n of the masks (M, 1, S, S), uniformly and with replacement: (n, 1, S, S)."""
     return masks[rng.integers(len(masks), size=n)]

@@ -1,1 +1,1 @@
-"""The networks: generators complete images, discriminators judge them; their weights files, and what they cost."""
+"""Networks: generators complete images, discriminators judge them; also their weights files and their cost."""

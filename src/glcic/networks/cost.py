@@ -1,4 +1,4 @@
-"""What a network costs: memory and arithmetic."""
+"""Cost of a network: memory and arithmetic."""
 
 import copy
 
@@ -8,16 +8,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Number of trainable scalars of a network."""
+    """Count the trainable scalars of a network."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
 def count_macs(network: nn.Module, *inputs: Tensor) -> int:
-    """Multiply-accumulates of one forward pass for one image, of convolutions and matrix products.
+    """Count the multiply-accumulates of one image's forward pass, in convolutions and matrix products.
 
     Args:
-        network: stays as it is; nothing is computed, only its shapes matter.
-        inputs: what its forward takes, (N, ...) each; only the first image counts.
+        network: a network; it is not changed, and nothing is computed: only shapes matter.
+        inputs: arguments of its forward pass, (N, ...) each; only the first image counts.
     """
     shapes = copy.deepcopy(network).to("meta").eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():

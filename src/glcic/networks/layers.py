@@ -1,29 +1,29 @@
-"""What several networks are made of."""
+"""Building blocks that several networks share."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from glcic.params import Activation, Normalisation
+from glcic.params import Activation, Norm
 
-SLOPE = 0.2  # of leaky ReLU below zero
+SLOPE = 0.2  # negative slope of leaky ReLU
 
 
-def scaled(channels: int, width: float) -> int:
-    """`channels` of the paper under the width multiplier, at least one."""
-    return max(1, round(channels * width))
+def scaled(channels: int, width_multiplier: float) -> int:
+    """The paper's number of channels times the width multiplier, at least one."""
+    return max(1, round(channels * width_multiplier))
 
 
 def activation_layer(activation: Activation, inplace: bool = False) -> nn.Module:
-    """The layer of that name; in place only where nothing else reads its input."""
+    """Build an activation layer by its name; use `inplace` only where nothing else reads its input."""
     return nn.ReLU(inplace) if activation == "relu" else nn.LeakyReLU(SLOPE, inplace)
 
 
-def normalisation_layer(normalisation: Normalisation, channels: int) -> nn.Module:
-    """The layer of that name; batch and instance norm have the same parameters, a scale and a shift per channel."""
-    match normalisation:
+def norm_layer(norm: Norm, channels: int) -> nn.Module:
+    """Build a normalization layer by its name; batch and instance norm have a scale and a shift per channel."""
+    match norm:
         case "none":
-            return nn.Identity()  # keeps its place, so that the same convolution has the same name in every variant
+            return nn.Identity()  # a placeholder, so that each convolution has the same name in every variant
         case "batch":
             return nn.BatchNorm2d(channels)
         case "instance":
@@ -31,33 +31,33 @@ def normalisation_layer(normalisation: Normalisation, channels: int) -> nn.Modul
 
 
 class Gated(nn.Module):
-    """A convolution that weighs its own features (Yu et al., ICCV 2019, "Free-form image inpainting").
+    """A gated convolution, which weights its own features (Yu et al., ICCV 2019, "Free-form image inpainting").
 
     Args:
-        convolution: makes twice the channels, first the features, then their gates.
-        normalisation, activation: of the features; the gate is a plain sigmoid.
+        convolution: outputs twice the channels: first the features, then their gates.
+        norm, activation: applied to the features; the gate is a plain sigmoid.
     """
 
-    def __init__(self, convolution: nn.Module, normalisation: nn.Module, activation: nn.Module) -> None:
+    def __init__(self, convolution: nn.Module, norm: nn.Module, activation: nn.Module) -> None:
         super().__init__()
         self.convolution = convolution
-        self.normalisation = normalisation
+        self.norm = norm
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, channels, H', W')."""
+        """Map (N, C, H, W) to (N, channels, H', W')."""
         feature, gate = self.convolution(x).chunk(2, dim=1)
-        result: Tensor = self.activation(self.normalisation(feature)) * torch.sigmoid(gate)
+        result: Tensor = self.activation(self.norm(feature)) * torch.sigmoid(gate)
         return result
 
 
-def normalise_spectra(network: nn.Module) -> None:
+def apply_spectral_norm(network: nn.Module) -> None:
     """Keep the largest singular value of every convolution and linear layer at 1 (Miyato et al., ICLR 2018)."""
-    for layer in list(network.modules()):  # a list, because each parametrisation adds modules
+    for layer in list(network.modules()):  # a list, because each parametrization adds modules
         if isinstance(layer, nn.Conv2d | nn.Linear):
             parametrizations.spectral_norm(layer)
 
 
 def last_layer(network: nn.Module) -> Tensor:
-    """Weight of the last convolution, where gradients of different losses can be compared."""
+    """Weight (out, in, height, width) of the last convolution, where gradients of different losses are compared."""
     return [module for module in network.modules() if isinstance(module, nn.Conv2d)][-1].weight

@@ -1,1 +1,1 @@
-"""The three training phases: the mathematics of each in a file of its own, and the health of the joint one."""
+"""The three training phases, one file each, and health scores of joint training."""

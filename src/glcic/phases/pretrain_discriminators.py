@@ -1,4 +1,4 @@
-"""Phase 2: the discriminators alone learn to tell real images from the frozen completion network's composites."""
+"""Phase 2: the discriminators alone learn to distinguish real images from the frozen generator's composites."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from glcic.data.batches import Batch
-from glcic.params import Adversarial, Input, PretrainDiscriminators
-from glcic.training.losses import completed_loss, r1_penalty, real_loss
+from glcic.params import GAN, Input, PretrainDiscriminators
+from glcic.training.losses import d_loss_fake, d_loss_real, r1_penalty
 from glcic.training.phase import (
+    MaskedBatch,
     Phase,
-    PreparedBatch,
     complete,
     discriminator_scores,
     gradient,
@@ -22,61 +22,70 @@ from glcic.training.phase import (
 
 
 class PretrainDiscriminatorsPhase(Phase):
-    """min_D  −log D(x) − log(1 − D(composite)), with C in eval mode and outside the graph."""
+    """Minimizes −log D(x) − log(1 − D(composite)) over D, with G in eval mode and outside the graph."""
 
     def __init__(
         self,
         fabric: Fabric,
-        completion_network: nn.Module,
+        generator: nn.Module,
         discriminator: nn.Module,
         section: PretrainDiscriminators,
-        adversarial: Adversarial,
-        seen: Input,
+        gan: GAN,
+        input_params: Input,
         mean_pixel: Sequence[float],
         compile_it: bool = False,
     ) -> None:
-        super().__init__(fabric, section, seen, mean_pixel)
-        self.adversarial = adversarial
-        self.C = completion_network.to(fabric.device).eval().requires_grad_(False)
-        self.D = self.register("discriminator", discriminator, section.optimiser, compile_it)
+        super().__init__(fabric, section, input_params, mean_pixel)
+        self.gan = gan
+        self.G = generator.to(fabric.device).eval().requires_grad_(False)
+        self.D = self.register("discriminator", discriminator, section.optimizer, compile_it)
 
-    def step(self, parts: Sequence[PreparedBatch]) -> dict[str, Tensor]:
+    def step(self, parts: Sequence[MaskedBatch]) -> dict[str, Tensor]:
+        """Update the discriminator once, with a batch in equal parts; returns scalar losses."""
         with self.fabric.autocast():
-            completed = [complete(self.C, part) for part in parts]
-        losses = discriminator_gradients(self, self.D, parts, completed, self.adversarial)
+            completed = [complete(self.G, part) for part in parts]
+        losses = backward_discriminator(self, self.D, parts, completed, self.gan)
         self.update("discriminator")
         return mean([{k: v for k, v in part.items() if k != "accuracy"} for part in losses])
 
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
-        return discriminator_scores(self, self.C, self.networks["discriminator"], batches, self.adversarial.loss)
+        """Score the discriminator on the validation images."""
+        return discriminator_scores(self, self.G, self.networks["discriminator"], batches, self.gan.loss)
 
 
-def discriminator_gradients(
-    phase: Phase, D: nn.Module, parts: Sequence[PreparedBatch], completed: Sequence[Tensor], section: Adversarial
+def backward_discriminator(
+    phase: Phase, D: nn.Module, parts: Sequence[MaskedBatch], completed: Sequence[Tensor], gan: GAN
 ) -> list[dict[str, Tensor]]:
-    """Gather the discriminator's gradients; `completed` (N, 3, S, S) are the parts' composites outside any graph.
+    """Compute the discriminator's gradients.
 
-    Real images and composites pass in one batch. In two, each would be normalised by its own statistics, and D
-    could tell them apart by what the batch has in common instead of by what an image looks like.
+    Real images and composites pass in one batch. In two, each would be normalized by its own statistics, and D
+    could distinguish them by statistics of the batch instead of by the look of an image.
+
+    Args:
+        phase: the phase, with an optimizer named `discriminator`.
+        D: the discriminator.
+        parts: a batch in equal parts.
+        completed: composites (N, 3, S, S) of each part, outside any graph.
+        gan: the parameters of the adversarial loss.
 
     Returns:
-        The losses of each part, and the share of its images that were recognised.
+        Scalar losses of each part, and the fraction of its images that D classified correctly (`accuracy`).
     """
-    phase.optimisers["discriminator"].zero_grad()  # also drops what the generator's step might have left
+    phase.optimizers["discriminator"].zero_grad()  # also drops any gradients left by the generator's step
     losses = []
     for part, composites in zip(parts, completed, strict=True):
-        x = part.image.detach().requires_grad_(section.r1 > 0)
+        x = part.image.detach().requires_grad_(gan.r1_gamma > 0)
         windows = torch.cat([real_window_of(D, part), part.window])
         logits = D(torch.cat([x, composites]), torch.cat([part.mask, part.mask]), windows)
         on_real, on_completed = logits.chunk(2)
-        real = real_loss(on_real, section.loss, section.real_label)
-        fake = completed_loss(on_completed, section.loss)
+        real = d_loss_real(on_real, gan.loss, gan.real_label)
+        fake = d_loss_fake(on_completed, gan.loss)
         loss = real + fake
-        found = {"discriminator_real": real, "discriminator_completed": fake}
-        if section.r1 > 0:
-            found["r1"] = r1_penalty(gradient(on_real.sum(), x, create_graph=True))
-            loss = loss + section.r1 * found["r1"]
+        found = {"d_loss_real": real, "d_loss_fake": fake}
+        if gan.r1_gamma > 0:
+            found["r1_penalty"] = r1_penalty(gradient(on_real.sum(), x, create_graph=True))
+            loss = loss + gan.r1_gamma * found["r1_penalty"]
         phase.fabric.backward(loss / len(parts))
-        right = torch.cat([is_real(on_real, section.loss), ~is_real(on_completed, section.loss)])
+        right = torch.cat([is_real(on_real, gan.loss), ~is_real(on_completed, gan.loss)])
         losses.append({**found, "accuracy": right.float().mean()})
     return losses

@@ -1,4 +1,4 @@
-"""Phase 1: the completion network alone learns to reconstruct the hole."""
+"""Phase 1: the generator alone learns to reconstruct the hole."""
 
 from collections.abc import Sequence
 
@@ -8,36 +8,38 @@ from torch import Tensor, nn
 from glcic.data.batches import Batch
 from glcic.params import Input, PretrainGenerator
 from glcic.training.losses import reconstruction_loss
-from glcic.training.phase import Phase, PreparedBatch, mean, region_of, validation_scores
+from glcic.training.phase import MaskedBatch, Phase, mean, region_of, validation_scores
 
 
 class PretrainGeneratorPhase(Phase):
-    """min_C  ‖M ⊙ (C(x, M) − x)‖ / |M|, with C in train mode; other regions and errors as the parameters say."""
+    """Minimizes ‖M ⊙ (G(x, M) − x)‖ / |M| over G, in train mode; parameters select other regions and losses."""
 
     def __init__(
         self,
         fabric: Fabric,
-        completion_network: nn.Module,
+        generator: nn.Module,
         section: PretrainGenerator,
-        seen: Input,
+        input_params: Input,
         mean_pixel: Sequence[float],
         compile_it: bool = False,
     ) -> None:
-        super().__init__(fabric, section, seen, mean_pixel)
+        super().__init__(fabric, section, input_params, mean_pixel)
         self.reconstruction = section.reconstruction
-        self.C = self.register("completion", completion_network, section.optimiser, compile_it, section.ema)
+        self.G = self.register("generator", generator, section.optimizer, compile_it, section.ema_decay)
 
-    def step(self, parts: Sequence[PreparedBatch]) -> dict[str, Tensor]:
-        self.optimisers["completion"].zero_grad()
+    def step(self, parts: Sequence[MaskedBatch]) -> dict[str, Tensor]:
+        """Update the generator once, with a batch in equal parts; returns scalar losses."""
+        self.optimizers["generator"].zero_grad()
         losses = []
         for part in parts:
             region = region_of(part, self.reconstruction)
-            output = self.C(part.filled, part.dilated)
-            loss = reconstruction_loss(output, part.image, region, self.reconstruction, self.prepare.span)
+            output = self.G(part.filled, part.dilated)
+            loss = reconstruction_loss(output, part.image, region, self.reconstruction, self.preprocessor.span)
             self.fabric.backward(loss / len(parts))
-            losses.append({"reconstruction": loss})
-        self.update("completion")
+            losses.append({"g_loss_rec": loss})
+        self.update("generator")
         return mean(losses)
 
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
-        return validation_scores(self, self.kept("completion"), batches)
+        """Score the generator on the validation images."""
+        return validation_scores(self, self.scored("generator"), batches)

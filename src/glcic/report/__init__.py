@@ -1,1 +1,1 @@
-"""From the scores of an evaluation to what people read: intervals, a page and a model card. No network, no pixels."""
+"""Reports of an evaluation: intervals, an HTML page and a model card. They need neither networks nor image data."""

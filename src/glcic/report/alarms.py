@@ -1,31 +1,31 @@
-"""Alarms of the joint phase: what its curve says has gone wrong, and what to do about it.
+"""Alarms of the joint phase: problems that show in its curve, and advice on what to do about them.
 
-A function of the curve alone, so that training, a finished report and a row in MLflow say the same. Nothing acts on
-them: they change no result.
+Alarms depend on the curve only, so training, a finished report and a run in MLflow raise the same ones. They change no
+result.
 
-How the thresholds were chosen: in the curves of healthy trainings in this repository (synthetic faces and CelebA, all
-with the loss `bce`) the discriminator's loss is never below 0.044 of what guessing costs, and the mean of its
-accuracies never below 0.86. The alarms are at less than a quarter of the one and beside chance for the other, and must
-last. A completion network begins with a variety of 0; trained alone on synthetic faces at S = 32 it had 0.24 after 640
-images, when it was hardly better than mean fill, and from 1,280 images on never less than 0.67.
+The thresholds were chosen from healthy training runs in this repository (synthetic faces and CelebA, all with the loss
+`bce`). Their discriminator loss never falls below 0.044 of the loss of guessing, and their mean accuracy never falls
+below 0.86. The thresholds are less than a quarter of the former and close to chance for the latter, and must be crossed
+several times in a row. A generator starts with a diversity of 0. Trained alone on synthetic faces at S = 32, it reached
+0.24 after 640 images, when it was hardly better than mean fill, and stayed above 0.67 from 1,280 images on.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import log
 
-from glcic.params import AdversarialLoss
+from glcic.params import GANLoss
 
-PATIENCE = 3  # consecutive points of the curve at which something must hold: one may be chance
-NO_LOSS = 0.01  # share of the loss of guessing: what is left to learn is a hundredth
-RECOGNISED = 0.9  # share of the completed validation images
-CHANCE = 0.55  # mean of both accuracies: 0.5, and 1.5 standard deviations of guesses at 120 images of each kind
-NO_VARIETY = 0.2  # of the ground truth's standard deviation: 4 % of its variance
+PATIENCE = 3  # consecutive points of the curve that must meet a condition, since a single one may be chance
+NO_LOSS = 0.01  # share of the loss of guessing: only a hundredth is left to learn
+RECOGNIZED = 0.9  # share of the completed validation images that the discriminator recognizes
+CHANCE = 0.55  # mean of both accuracies: 0.5 plus 1.5 standard deviations of guessing on 120 images of each kind
+NO_DIVERSITY = 0.2  # relative to the ground truth's standard deviation: 4 % of its variance
 
 
 @dataclass(frozen=True)
 class _Alarm:
-    """When it holds at a point (`needed` are the columns it looks at), how it is put, and what helps."""
+    """An alarm: the columns it needs, its condition at a point of the curve, its message, and advice."""
 
     needed: tuple[str, ...]
     holds: Callable[[Mapping[str, float]], bool]
@@ -33,18 +33,19 @@ class _Alarm:
     remedy: str
 
 
-def alarms(curve: Iterable[Mapping[str, float]], loss: AdversarialLoss, real_label: float) -> dict[str, str]:
-    """The alarms that a curve of the joint phase raises.
+def alarms(curve: Iterable[Mapping[str, float]], loss: GANLoss, real_label: float) -> dict[str, str]:
+    """Find the alarms that a curve of the joint phase raises.
 
     Args:
-        curve: its points, each with a `step`. Where the columns that an alarm looks at are missing, it is not raised.
-        loss: with which the discriminator learns, `adversarial.loss` in params.yaml.
-        real_label: what it calls real images, `adversarial.real_label`.
+        curve: points of the curve, each with a `step`. An alarm is not raised where its columns are missing.
+        loss: the discriminator's loss, `gan.loss` in params.yaml.
+        real_label: the discriminator's label of real images, `gan.real_label` in params.yaml.
 
     Returns:
-        A message for each alarm, by name: `discriminator_won` (nothing is left for it to learn, and it recognises
-        nearly every completion), `discriminator_lost` (it cannot tell real from completed), `generator_collapsed`
-        (nearly one answer for all images). Of an alarm that was raised more than once, the last time.
+        Messages by name of the alarm: `discriminator_won` (it has nothing left to learn and recognizes nearly every
+        completion), `discriminator_lost` (it cannot distinguish completed from real images), `generator_collapsed`
+        (its completions are nearly the same for all images). An alarm that was raised more than once is reported for
+        the last time.
     """
     points = list(curve)
     found = {}
@@ -66,69 +67,69 @@ def _last_stretch(points: list[Mapping[str, float]], alarm: _Alarm) -> list[Mapp
     return found
 
 
-def _alarms(loss: AdversarialLoss, real_label: float) -> dict[str, _Alarm]:
+def _alarms(loss: GANLoss, real_label: float) -> dict[str, _Alarm]:
     least, guessing = lowest_loss(loss, real_label), loss_of_guessing(loss, real_label)
 
     def share(point: Mapping[str, float]) -> float:
-        return (point["discriminator_real"] + point["discriminator_completed"] - least) / (guessing - least)
+        return (point["d_loss_real"] + point["d_loss_fake"] - least) / (guessing - least)
 
     def accuracy(point: Mapping[str, float]) -> float:
-        return (point["val_accuracy_real"] + point["val_accuracy_completed"]) / 2
+        return (point["val_d_acc_real"] + point["val_d_acc_fake"]) / 2
 
-    losses = ("discriminator_real", "discriminator_completed")
-    accuracies = ("val_accuracy_real", "val_accuracy_completed")
+    losses = ("d_loss_real", "d_loss_fake")
+    accuracies = ("val_d_acc_real", "val_d_acc_fake")
     return {
         "discriminator_won": _Alarm(
             (*losses, *accuracies),
-            lambda point: share(point) < NO_LOSS and point["val_accuracy_completed"] >= RECOGNISED,
+            lambda point: share(point) < NO_LOSS and point["val_d_acc_fake"] >= RECOGNIZED,
             lambda point: (
-                f"the discriminator's loss is {max(0.0, 100 * share(point)):.2g} % of that of guessing, and it "
-                f"recognises {_percent(point['val_accuracy_completed'])} of the completions (and "
-                f"{_percent(point['val_accuracy_real'])} of the real images): it has nothing left to learn, and the "
-                "generator little to learn from it"
+                f"the discriminator's loss is {max(0.0, 100 * share(point)):.2g} % of the loss of guessing, and it "
+                f"recognizes {_percent(point['val_d_acc_fake'])} of the completions (and "
+                f"{_percent(point['val_d_acc_real'])} of the real images): it has nothing left to learn, and the "
+                "generator can learn little from it"
             ),
-            "lower train_joint.discriminator_optimiser.learning_rate, let it skip steps (train_joint.skip_above: 0.8) "
-            "or hold it back with adversarial.r1",
+            "lower train_joint.optimizer_d.lr, let it skip steps (train_joint.d_skip_accuracy: 0.8) "
+            "or hold it back with gan.r1_gamma",
         ),
         "discriminator_lost": _Alarm(
             accuracies,
             lambda point: accuracy(point) <= CHANCE,
             lambda point: (
-                f"the discriminator recognises {_percent(point['val_accuracy_real'])} of the real images and "
-                f"{_percent(point['val_accuracy_completed'])} of the completions, which is no better than guessing: "
+                f"the discriminator recognizes {_percent(point['val_d_acc_real'])} of the real images and "
+                f"{_percent(point['val_d_acc_fake'])} of the completions, which is no better than guessing: "
                 "the generator learns nothing from it"
             ),
-            "raise pretrain_discriminators.steps or train_joint.discriminator_optimiser.learning_rate, or lower "
-            "train_joint.adversarial.weight (or balance)",
+            "raise pretrain_discriminators.steps or train_joint.optimizer_d.lr, or lower "
+            "train_joint.adv_weight (or adaptive_ratio)",
         ),
         "generator_collapsed": _Alarm(
-            ("val_variety",),
-            lambda point: point["val_variety"] < NO_VARIETY,
+            ("val_diversity",),
+            lambda point: point["val_diversity"] < NO_DIVERSITY,
             lambda point: (
-                f"completions vary {point['val_variety']:.2g} times as much among images as the ground truth does: "
-                "nearly one answer for all"
+                f"completions vary {point['val_diversity']:.2g} times as much across images as the ground truth: "
+                "they are nearly the same for all images"
             ),
-            "lower train_joint.adversarial.weight (or balance) or train_joint.generator_optimiser.learning_rate, or "
+            "lower train_joint.adv_weight (or adaptive_ratio) or train_joint.optimizer_g.lr, or "
             "raise pretrain_generator.steps",
         ),
     }
 
 
-def lowest_loss(loss: AdversarialLoss, real_label: float) -> float:
-    """The smallest sum of the discriminator's two losses: more than 0 with smoothed labels and the cross entropy."""
+def lowest_loss(loss: GANLoss, real_label: float) -> float:
+    """Smallest possible sum of the discriminator's two losses; above 0 only for cross entropy with smoothed labels."""
     if loss != "bce" or real_label in (0.0, 1.0):
         return 0.0
     return -real_label * log(real_label) - (1 - real_label) * log(1 - real_label)
 
 
-def loss_of_guessing(loss: AdversarialLoss, real_label: float) -> float:
-    """The smallest sum of the two losses of a discriminator that answers the same whatever it sees.
+def loss_of_guessing(loss: GANLoss, real_label: float) -> float:
+    """Smallest possible sum of the two losses of a discriminator with the same output for all images.
 
-    The answer is half of the real label, as a probability (`bce`) or as it is (`least_squares`); 0 with the hinge.
+    This output is half of the real label, as a probability (`bce`) or directly (`lsgan`), or 0 (`hinge`).
     """
     if loss == "hinge":
         return 2.0
-    if loss == "least_squares":
+    if loss == "lsgan":
         return real_label**2 / 2
     return -real_label * log(real_label / 2) - (2 - real_label) * log(1 - real_label / 2)
 

@@ -1,9 +1,9 @@
-"""How sure a mean is: percentile bootstrap intervals, and paired differences between methods.
+"""Percentile bootstrap intervals of means, and of paired differences between methods.
 
-The images of one person are no independent observations: a completion that fails on a face tends to fail on the next
-photo of the same face. So it is people that are drawn with replacement, each with all of their images (cluster
-bootstrap: Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8), and images only where
-nobody knows who is on them.
+Images of the same person are not independent observations: if a method fails on one photo of a face, it tends to fail
+on the next one. Therefore people are drawn with replacement, each with all of their images (cluster bootstrap: Davison
+and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). Single images are drawn only if it is not
+known who they show.
 """
 
 from collections.abc import Iterator
@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 
 from glcic.evaluation.tables import metrics_of
 
-WORD = b"bootstrap"  # beside the seed: this randomness is nobody else's
-DRAWN_AT_ONCE = 2**22  # counts, so that many images need no more memory than few
+WORD = b"bootstrap"  # added to the seed, to give a separate stream of random numbers
+DRAWN_AT_ONCE = 2**22  # counts per batch of resamples, which limits memory
 
 Floats = NDArray[np.float64]
-Clusters = NDArray[np.int64]  # (images,), numbers from 0, none left out: who is on each image
+Clusters = NDArray[np.int64]  # (images,), consecutive numbers from 0: the person on each image
 
 
 @dataclass(frozen=True)
 class Totals:
-    """What a mean is made of, cluster by cluster, for several means at once: each (clusters, means).
+    """Sums and counts of values in each cluster, for several means at once.
 
     Attributes:
-        sums: of the finite values.
-        numbers: how many these are.
+        sums: sums of the finite values, (clusters, means).
+        numbers: counts of the finite values, (clusters, means).
     """
 
     sums: Floats
@@ -36,18 +36,23 @@ class Totals:
 
     @property
     def means(self) -> Floats:
-        """(means,); NaN where no value is finite."""
+        """Means over all clusters, (means,); NaN where no value is finite."""
         with np.errstate(invalid="ignore"):
             return np.asarray(self.sums.sum(axis=0) / self.numbers.sum(axis=0))
 
     @property
     def clusters(self) -> NDArray[np.int64]:
-        """(means,): how many clusters have a finite value."""
+        """Number of clusters with a finite value, (means,)."""
         return np.count_nonzero(self.numbers, axis=0)
 
 
 def totals(values: Floats, clusters: Clusters) -> Totals:
-    """Sums of values (images, means) over the images of each cluster; NaN and infinities are passed over."""
+    """Sum values (images, means) over the images of each cluster, ignoring NaN and infinities.
+
+    Args:
+        values: a row per image, a column per mean.
+        clusters: the cluster of each image, (images,).
+    """
     finite = np.isfinite(values)
     shape = (int(clusters.max()) + 1, values.shape[1])
     sums, numbers = np.zeros(shape), np.zeros(shape)
@@ -58,69 +63,74 @@ def totals(values: Floats, clusters: Clusters) -> Totals:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made; the same seed draws the same clusters for everything that is asked.
+    """Settings of the bootstrap. With the same seed, every call draws the same clusters.
 
     Attributes:
-        resamples: how often as many clusters as there are are drawn with replacement.
-        confidence: share of the resampled means that lies within the interval.
+        bootstrap_samples: number of resamples; each draws as many clusters as there are, with replacement.
+        confidence_level: fraction of the resampled means inside the interval, in (0, 1).
+        seed: seed of the random draws.
     """
 
-    resamples: int
-    confidence: float
+    bootstrap_samples: int
+    confidence_level: float
     seed: int
 
     def interval(self, of: Totals) -> tuple[Floats, Floats]:
-        """Lower and upper end for each mean, (means,) each.
+        """Compute the lower and upper ends of the intervals, (means,) each.
 
-        A resampled mean is the sum over the images of the people drawn by the number of these images. NaN where fewer
-        than two clusters have a finite value: nothing tells how another one would have done.
+        A resampled mean is the sum over the images of the people drawn, divided by the number of these images. Ends
+        are NaN if fewer than two clusters have a finite value, because then the variation is unknown.
         """
         drawn = np.concatenate(list(self._resampled(of)))
-        tail = 50 * (1 - self.confidence)
+        tail = 50 * (1 - self.confidence_level)
         low, high = np.full((2, drawn.shape[1]), np.nan)
         known = of.clusters >= 2
-        if known.any():  # a resample without any image of a rare kind has no mean, and is passed over
+        if known.any():  # resamples without any image of a rare kind have no mean and are ignored
             low[known], high[known] = np.nanpercentile(drawn[:, known], [tail, 100 - tail], axis=0)
         return low, high
 
     def estimates(self, of: Totals) -> pd.DataFrame:
-        """A row for each mean: mean, low, high, images (whose value is finite), clusters (that have one)."""
+        """Tabulate a row per mean: mean, low, high, images and clusters (numbers of those with a finite value)."""
         low, high = self.interval(of)
         images = of.numbers.sum(axis=0).astype(np.int64)
         return pd.DataFrame({"mean": of.means, "low": low, "high": high, "images": images, "clusters": of.clusters})
 
     def _resampled(self, of: Totals) -> Iterator[Floats]:
-        """Means of the resamples, (resamples, means), some at a time."""
+        """Yield the means of the resamples, (bootstrap_samples, means), in batches."""
         clusters = len(of.sums)
         rng = np.random.default_rng([self.seed, *WORD])
         part = max(1, DRAWN_AT_ONCE // clusters)
-        for start in range(0, self.resamples, part):
-            size = min(part, self.resamples - start)
+        for start in range(0, self.bootstrap_samples, part):
+            size = min(part, self.bootstrap_samples - start)
             times = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size).astype(np.float64)
             with np.errstate(invalid="ignore"):
                 yield (times @ of.sums) / (times @ of.numbers)
 
 
 def clusters_of(images: pd.DataFrame) -> Clusters:
-    """Who is on each image: images of one `identity` belong together, one without stands for itself, by its `row`."""
+    """Assign each image to a cluster, (images,).
+
+    Images with the same `identity` form a cluster; an image without one is a cluster by itself, known by its `row`.
+    """
     alone = "image " + images["row"].astype(str)
     return pd.factorize(alone.where(images["identity"].isna(), "person " + images["identity"].astype(str)))[0]
 
 
 def names_of(column: pd.Series) -> list[str]:
-    """What a column has, in its order."""
+    """List the distinct values of a column, in order of appearance."""
     return [str(name) for name in column.unique()]
 
 
 def by_image(scores: pd.DataFrame, metrics: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores with the methods side by side.
+    """Arrange the scores of all methods side by side.
 
     Args:
-        scores: of one split; a row per mask set, image and method.
+        scores: scores on one split; a row per mask set, image and method.
+        metrics: columns to arrange.
 
     Returns:
-        The images (what is the same for all methods), and their scores, with columns (metric, method); both have a row
-        per mask set and image, in the same order.
+        A table of the images, with the columns that all methods share, and a table of the scores, with the columns
+        (metric, method). Both have a row per mask set and image, in the same order.
     """
     methods = names_of(scores["method"])
     wide = scores.pivot(index=["mask_set", "row"], columns="method", values=metrics)
@@ -130,14 +140,16 @@ def by_image(scores: pd.DataFrame, metrics: list[str]) -> tuple[pd.DataFrame, pd
 
 
 def intervals(scores: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
-    """The mean over images of every metric, with its interval.
+    """Compute the mean of every metric over the images, with its interval.
 
     Args:
-        scores: of one split; a row per mask set, image and method.
+        scores: scores on one split; a row per mask set, image and method.
+        bootstrap: settings of the intervals.
 
     Returns:
-        mask_set, method, metric, mean, low, high, images (whose score is finite), undefined (the others), clusters
-        (people, or images where these are unknown). What is undefined is NaN.
+        A table with the columns mask_set, method, metric, mean, low, high, images (number of images with a finite
+        score), undefined (number of the others), clusters (number of people, or of images if people are unknown).
+        Undefined values are NaN.
     """
     parts = []
     metrics = metrics_of(scores.columns)
@@ -153,14 +165,16 @@ def intervals(scores: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
 
 
 def differences(scores: pd.DataFrame, method: str, bootstrap: Bootstrap) -> pd.DataFrame:
-    """How much better or worse a method is than every other one, image by image.
+    """Compute paired differences between a method and every other one.
 
     Args:
-        scores: of one split; a row per mask set, image and method.
+        scores: scores on one split; a row per mask set, image and method.
+        method: name of the method that is compared with the others.
+        bootstrap: settings of the intervals.
 
     Returns:
-        mask_set, metric, method, other, difference (mean over images of method − other), low, high, images (where both
-        are finite). What is undefined is NaN.
+        A table with the columns mask_set, metric, method, other, difference (mean over images of method − other), low,
+        high, images (number of images where both scores are finite). Undefined values are NaN.
     """
     columns = ["mask_set", "metric", "method", "other", "difference", "low", "high", "images"]
     parts = []
@@ -181,9 +195,11 @@ def differences(scores: pd.DataFrame, method: str, bootstrap: Bootstrap) -> pd.D
 
 
 def sign(low: float, high: float, higher: bool) -> int:
-    """Whether the first of a pair is better (1), worse (−1), or neither (0), by the interval of first − second.
+    """Compare a pair by the interval of first − second: 1 if the first is better, −1 if worse, 0 if unclear.
 
     Args:
+        low: lower end of the interval.
+        high: upper end of the interval.
         higher: whether higher is better in this metric.
     """
     above, below = low > 0, high < 0  # both False for NaN
@@ -191,11 +207,11 @@ def sign(low: float, high: float, higher: bool) -> int:
 
 
 def in_words(low: float, high: float, higher: bool, first: str, second: str) -> str:
-    """What the interval of first − second says: who beats whom, or that the evidence does not tell."""
+    """Describe a paired comparison in words, by the interval of first − second (see `sign`)."""
     if np.isnan(low) or np.isnan(high):
         return f"{first} and {second} cannot be compared"
     return {
         1: f"{first} beats {second}",
         -1: f"{second} beats {first}",
-        0: f"{first} and {second} are not told apart",
+        0: f"{first} does not clearly differ from {second}",
     }[sign(low, high, higher)]

@@ -1,28 +1,28 @@
-"""The model card beside the weights: what the network is, what it is good for, and what it is not."""
+"""The model card, stored with the weights: description, intended use, limits and scores of the generator."""
 
 from pathlib import Path
 from typing import Any
 
 from glcic.evaluation.definitions import ALL
 from glcic.files import write_text
-from glcic.params import Glcic, Input, Params, Reconstruction
-from glcic.report.contents import METHOD, Contents
+from glcic.params import GlcicParams, Input, Params, Reconstruction
+from glcic.report.formatting import comparisons, estimate, failures, number, percent
 from glcic.report.published import MASK_SET, SOURCES
+from glcic.report.report_data import METHOD, ReportData
 from glcic.report.templates import template
-from glcic.report.words import comparisons, estimate, failures, number, percent
 
 FILLS = {
     "mean": "the training split's mean pixel",
-    "mid_grey": "mid-grey",
+    "mid_gray": "mid-gray",
     "surroundings": "a smooth interpolation of the pixels around it",
 }
 
 
-def write_card(path: Path, contents: Contents) -> None:
-    """Write the card, in Markdown."""
-    params = contents.params
+def write_card(path: Path, report_data: ReportData) -> None:
+    """Write the model card as Markdown."""
+    params = report_data.params
     text = template("card.md").render(
-        c=contents,
+        c=report_data,
         params=params,
         preset=params.preset,
         source=SOURCES[params.download.source],
@@ -30,76 +30,86 @@ def write_card(path: Path, contents: Contents) -> None:
         filled=filled(params.input),
         phases=phases(params),
         discriminator=params.networks.discriminator.model_dump(mode="json"),
-        holes=params.holes.model_dump(mode="json"),
-        metrics=[ALL[name] for name in contents.metrics],
-        scores=scores(contents),
-        compared=comparisons(contents.differences, MASK_SET) if MASK_SET in contents.methods else [],
-        failures=failures(contents.slices),
-        confidence=percent(params.report.confidence),
+        masks=params.masks.model_dump(mode="json"),
+        metrics=[ALL[name] for name in report_data.metrics],
+        scores=scores(report_data),
+        compared=comparisons(report_data.differences, MASK_SET) if MASK_SET in report_data.methods else [],
+        failures=failures(report_data.slices),
+        confidence=percent(params.report.confidence_level),
         number=number,
     )
     write_text(path, text)
 
 
 def network(params: Params) -> str:
-    """The completion network in a sentence."""
-    section = params.networks.completion
-    if not isinstance(section, Glcic):
-        return f"a U-Net with self-attention of {section.channels} channels, which ends in tanh"
-    width = "the paper's width" if section.width == 1 else f"{section.width:g} of the paper's width"
-    norm = "no normalisation" if section.normalisation == "none" else f"{section.normalisation} norm"
+    """Describe the generator in a phrase."""
+    section = params.networks.generator
+    if not isinstance(section, GlcicParams):
+        return f"a U-Net with self-attention, {section.channels} channels and a final tanh"
+    width = (
+        "the paper's width"
+        if section.width_multiplier == 1
+        else f"{section.width_multiplier:g} times the paper's width"
+    )
+    norm = "no normalization" if section.norm == "none" else f"{section.norm} norm"
     return (
-        f"the paper's completion network (17 convolutions, four of them dilated) at {width}: {section.convolution} "
-        f"convolutions, {norm}, {section.activation.replace('_', ' ')}, ending in {section.output}"
+        f"the paper's generator (17 convolutions, four of them dilated) at {width}: {section.convolution} "
+        f"convolutions, {norm}, {section.activation.replace('_', ' ')}, and a final {section.output_activation}"
     )
 
 
 def filled(section: Input) -> str:
-    """What the network sees in a hole."""
+    """Describe what the network sees in a hole."""
     fill = FILLS.get(section.fill, "") if isinstance(section.fill, str) else f"the value {section.fill:g}"
-    wider = f"; the mask that it sees is {section.context} pixels wider than the hole" if section.context else ""
+    wider = (
+        f"; the network's mask extends {section.mask_dilation} pixels beyond the hole" if section.mask_dilation else ""
+    )
     return f"{fill}{wider}"
 
 
 def phases(params: Params) -> list[tuple[str, str]]:
-    """The phases that were trained, and how."""
+    """List the trained phases, each with a description of its training."""
     alone, discriminators, joint = params.pretrain_generator, params.pretrain_discriminators, params.train_joint
-    alpha = joint.adversarial
-    weight = f"α {alpha.weight:g}" if alpha.weight is not None else f"α from the gradients' norms ({alpha.balance:g})"
-    loss = f"{params.adversarial.loss.replace('_', ' ')}"
+    fixed, ratio = joint.adv_weight, joint.adaptive_ratio
+    weight = f"α {fixed:g}" if fixed is not None else f"α from the norms of the gradients (ratio {ratio:g})"
+    loss = params.gan.loss
     found = {
-        "pretrain_generator": (alone, f"{_reconstruction(alone.reconstruction)}; {_optimiser(alone.optimiser)}"),
-        "pretrain_discriminators": (discriminators, f"{loss}; {_optimiser(discriminators.optimiser)}"),
+        "pretrain_generator": (alone, f"{_reconstruction(alone.reconstruction)}; {_optimizer(alone.optimizer)}"),
+        "pretrain_discriminators": (discriminators, f"{loss}; {_optimizer(discriminators.optimizer)}"),
         "train_joint": (
             joint,
-            f"{_reconstruction(joint.reconstruction)}, + {weight} × {loss}; {_optimiser(joint.generator_optimiser)}",
+            f"{_reconstruction(joint.reconstruction)}, + {weight} × {loss}; {_optimizer(joint.optimizer_g)}",
         ),
     }
     return [
-        (stage, f"{section.steps:,} steps of {section.batch} images; {how}; {section.schedule} rate")
+        (stage, f"{section.steps:,} steps of {section.batch_size} images; {how}; {section.lr_schedule} learning rate")
         for stage, (section, how) in found.items()
         if section.steps
     ]
 
 
 def _reconstruction(section: Reconstruction) -> str:
-    terms = {section.error.upper(): section.weight, "Sobel edges": section.edges, "1 − SSIM": section.ssim}
+    terms = {
+        section.pixel_loss.upper(): section.pixel_weight,
+        "Sobel edges": section.edge_weight,
+        "1 − SSIM": section.ssim_weight,
+    }
     where = {"hole": "the hole", "dilated": "the widened hole", "whole": "the image"}[section.region]
     used = [name if weight == 1 else f"{weight:g} × {name}" for name, weight in terms.items() if weight]
     return f"{' + '.join(used)} over {where}"
 
 
-def _optimiser(section: Any) -> str:
-    return f"{section.name} {section.learning_rate:g}"
+def _optimizer(section: Any) -> str:
+    return f"{section.name} {section.lr:g}"
 
 
-def scores(contents: Contents) -> list[tuple[str, list[str]]]:
-    """Mask sets × metrics of the completion network: mean and interval."""
+def scores(report_data: ReportData) -> list[tuple[str, list[str]]]:
+    """Format the scores of the final generator: a row per mask set, with mean and interval of each metric."""
     rows = []
-    for mask_set, methods in contents.methods.items():
+    for mask_set, methods in report_data.methods.items():
         cells = []
         for metric, mean in methods[METHOD].items():
-            digits, row = ALL[metric].digits, contents.interval(mask_set, METHOD, metric)
+            digits, row = ALL[metric].digits, report_data.interval(mask_set, METHOD, metric)
             cells.append(estimate(mean, row.get("low"), row.get("high"), digits))
         rows.append((mask_set, cells))
     return rows

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: the page's style sheet colours them, in both schemes; the same data, the same bytes."""
+"""Charts as inline SVG, with reproducible bytes. The style sheet of the page sets their colors, light and dark."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from glcic.report.words import number
+from glcic.report.formatting import number
 
-WIDTH = 360  # of every chart, in the units of its coordinates; about pixels
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 38  # margins around what is plotted; the left one grows with its labels
-DIGIT = 7  # width of a character of them
+WIDTH = 360  # width of every chart, in SVG units, about a pixel each
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 38  # margins around the plot; the left one grows with the tick labels
+DIGIT = 7  # width of a character of a tick label
 PLOT_HEIGHT = 150
-LABELS = 104  # width of the bins' names
+LABELS = 104  # width of the names of the bins
 MARK = 4  # half the size of a mark
 LINE = 15  # height of one interval
 
@@ -21,10 +21,12 @@ Places = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture with its words.
+    """A chart with its title and legend.
 
     Attributes:
-        legend: names of the series, in the order of their colours; empty where there is one that needs no name.
+        title: title of the chart.
+        svg: the drawing.
+        legend: names of the series, in the order of their colors; empty if a single series needs no name.
     """
 
     title: str
@@ -43,7 +45,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class _Axis:
-    """Values to places along an axis, from `start` to `end`."""
+    """Maps values to positions along an axis, from `start` to `end`."""
 
     ticks: tuple[float, ...]
     bounds: tuple[float, float]
@@ -59,12 +61,13 @@ class _Axis:
 def line_chart(
     title: str, series: Mapping[str, Places], bounds: tuple[float, float] | None = None, log: bool = False
 ) -> Chart:
-    """Curves over the images seen.
+    """Draw curves over the number of images seen.
 
     Args:
-        series: points by name, x not negative; at least one has a point.
-        bounds: of y, where they are known beforehand.
-        log: whether y is logarithmic, where all of it is positive.
+        title: title of the chart.
+        series: points (x, y) by name, with x ≥ 0; at least one series has a point.
+        bounds: range of the y axis; None takes it from the data.
+        log: whether the y axis is logarithmic, provided that all values are positive.
     """
     values = [y for points in series.values() for _, y in points]
     log = log and min(values) > 0
@@ -92,12 +95,13 @@ def line_chart(
 def interval_chart(
     title: str, series: Sequence[str], bins: Mapping[str, tuple[str, Sequence[Estimate | None]]], most: float
 ) -> Chart:
-    """Means with their intervals, one below the other.
+    """Draw means with their intervals, in one row per bin.
 
     Args:
-        series: names, in the order of the estimates.
-        bins: by name, a note that stands below it, and an estimate of each series.
-        most: the largest value that has to fit; the scale begins at 0.
+        title: title of the chart.
+        series: names of the series, in the order of the estimates.
+        bins: name of the bin → a note below the name, and an estimate for each series.
+        most: largest value on the axis, which starts at 0.
     """
     x = _axis(0, most, LABELS, WIDTH - RIGHT, most=6)
     height = LINE * len(series) + 16
@@ -124,7 +128,7 @@ def interval_chart(
 
 
 def _svg(height: float, said: str, parts: Sequence[str]) -> Markup:
-    """The parts' texts are escaped where they are made."""
+    """Assemble an SVG element. The text in `parts` is already escaped."""
     return Markup(
         f'<svg viewBox="0 0 {WIDTH} {_n(height)}" role="img" aria-label="{escape(said)}">{"".join(parts)}</svg>'
     )
@@ -136,7 +140,7 @@ def _course(name: str, points: Places, named: bool) -> str:
 
 
 def _mark(i: int, x: float, y: float) -> str:
-    """Another shape for each series: colour alone does not tell everybody apart."""
+    """Draw a mark. Each series has its own shape, since not everybody can distinguish the colors."""
     m = MARK
     if i % 3 == 0:
         return f'<circle class="mark s{i}" cx="{_n(x)}" cy="{_n(y)}" r="{m}"/>'
@@ -146,7 +150,7 @@ def _mark(i: int, x: float, y: float) -> str:
 
 
 def legend_mark(i: int) -> Markup:
-    """The line and the mark of a series, for a legend."""
+    """Draw the line and the mark of the i-th series, for a legend."""
     line = f'<path class="line s{i}" d="M1 8H27"/>'
     return Markup(f'<svg class="key" viewBox="0 0 28 16" aria-hidden="true">{line}{_mark(i, 14, 8)}</svg>')
 
@@ -166,7 +170,7 @@ def _n(value: float) -> str:
 
 
 def _tick(value: float, axis: _Axis) -> str:
-    """Short: 8k for 8,000; along a linear axis as many digits for all ticks as one of them needs."""
+    """Format a tick label: 8k for 8,000 on long axes. All ticks of a linear axis have the same number of decimals."""
     if axis.ticks[-1] >= 10_000:
         return f"{value / 1000:g}k" if value else "0"
     if axis.log:
@@ -175,7 +179,7 @@ def _tick(value: float, axis: _Axis) -> str:
 
 
 def _axis(low: float, high: float, start: float, end: float, most: int = 5, tight: bool = False) -> _Axis:
-    """Round ticks; the axis ends at them, or, if `tight`, where the values do."""
+    """Make a linear axis with round ticks. It ends at the outer ticks or, if `tight`, at the extreme values."""
     if high <= low:
         low, high = (low - 1, low + 1) if low else (0.0, 1.0)
     step = _step((high - low) / most)
@@ -194,6 +198,6 @@ def _log_axis(low: float, high: float, start: float, end: float) -> _Axis:
 
 
 def _step(least: float) -> float:
-    """The smallest of 1, 2, 2.5, 5, 10, 20, 25 … that is not below."""
+    """Find the smallest of 1, 2, 2.5, 5, 10, 20, 25 … that is at least `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= least * (1 - 1e-9))

@@ -1,4 +1,4 @@
-"""reports/index.html: everything that is known of one training, on one page that needs nothing but itself."""
+"""The HTML page of a report, reports/index.html: a self-contained summary of one training and its evaluation."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -13,103 +13,106 @@ from glcic.files import write_text
 from glcic.report import pictures, tables
 from glcic.report.alarms import PATIENCE, alarms
 from glcic.report.charts import Chart, Estimate, interval_chart, legend_mark, line_chart
-from glcic.report.contents import METHOD, Contents, Curve, records
+from glcic.report.formatting import comparisons, failures, interval, listed, method_title, number, percent
 from glcic.report.published import MMAGIC, MMAGIC_COLUMNS, SAME, SOURCES, what_differs
+from glcic.report.report_data import METHOD, Curve, ReportData, records
 from glcic.report.slices import POOLED, SLICES
 from glcic.report.templates import template
-from glcic.report.words import comparisons, failures, interval, listed, method_title, number, percent
 
-LARGEST = 1_000_000  # bytes of the page
-OPEN = 2  # mask sets whose tables are not folded
+LARGEST = 1_000_000  # maximum size of the page, in bytes
+OPEN = 2  # number of mask sets whose tables are expanded at first
 SLICE_METRICS = ("l1_hole", "psnr", "ssim")  # metrics in the table of slices
 
-# Charts of a stage's curve: title, and columns by their names in the legend.
+# Charts of a training stage: title → name in the legend → column of the curve.
 TRAINING: dict[str, Mapping[str, str]] = {
     "validation PSNR, dB": {"PSNR": "val_psnr"},
     "validation L1 over the hole, %": {"L1": "val_l1_hole"},
-    "reconstruction loss": {"reconstruction": "reconstruction"},
-    "losses of the discriminator": {"real": "discriminator_real", "completed": "discriminator_completed"},
-    "adversarial loss of the completion network": {"adversarial": "adversarial"},
+    "reconstruction loss": {"reconstruction": "g_loss_rec"},
+    "discriminator losses": {"real": "d_loss_real", "completed": "d_loss_fake"},
+    "adversarial loss of the generator": {"adversarial": "g_loss_adv"},
 }
 ACCURACY: dict[str, Mapping[str, str]] = {
-    "validation images that the discriminator recognises": {
-        "real": "val_accuracy_real",
-        "completed": "val_accuracy_completed",
+    "share of validation images that the discriminator recognizes": {
+        "real": "val_d_acc_real",
+        "completed": "val_d_acc_fake",
     }
 }
 HEALTH: dict[str, Mapping[str, str]] = ACCURACY | {
-    "gradient of each loss at the last layer, norm": {
-        "reconstruction": "val_gradient_reconstruction",
-        "adversarial, without α": "val_gradient_adversarial",
+    "norm of the gradient of each loss at the last layer": {
+        "reconstruction": "val_grad_norm_rec",
+        "adversarial, without α": "val_grad_norm_adv",
     },
-    "α · adversarial gradient over reconstruction gradient": {"ratio": "val_gradient_ratio"},
+    "α · adversarial gradient / reconstruction gradient": {"ratio": "val_grad_norm_ratio"},
     "share of saturated values (0 or 255) in the holes": {"saturated": "val_saturated"},
-    "variety of completions, 1: that of the ground truth": {"variety": "val_variety"},
+    "diversity of completions (1: that of the ground truth)": {"diversity": "val_diversity"},
 }
-SHARES = {next(iter(ACCURACY))}  # drawn from 0 to 1
-GRADIENTS = {list(HEALTH)[1]}  # drawn in powers of ten
+SHARES = {next(iter(ACCURACY))}  # charts with the y axis from 0 to 1
+GRADIENTS = {list(HEALTH)[1]}  # charts with a logarithmic y axis
 PHASES = {
-    "pretrain_generator": "the completion network alone",
+    "pretrain_generator": "the generator alone",
     "pretrain_discriminators": "the discriminators alone",
-    "train_joint": "both together",
+    "train_joint": "generator and discriminators together",
 }
 
 
-def write_page(path: Path, contents: Contents) -> None:
-    """Write the page, its pictures made smaller until it has at most a million bytes.
+def write_page(path: Path, report_data: ReportData) -> None:
+    """Write the page. Its pictures are reduced until the page has at most a million bytes.
 
     Raises:
-        UserError: its text alone has more.
+        UserError: the text alone has more.
     """
-    known = _context(contents)
+    known = _context(report_data)
     for level in pictures.LEVELS:
-        html = template("page.html").render(known | _pictures(contents, level))
+        html = template("page.html").render(known | _pictures(report_data, level))
         if len(html.encode()) <= LARGEST:
             break
     else:
-        raise UserError(
-            f"{path}: its tables alone have more than {LARGEST:,} bytes; score fewer sets of masks at a time"
-        )
+        raise UserError(f"{path}: its tables alone have more than {LARGEST:,} bytes; score fewer mask sets at a time")
     write_text(path, html)
 
 
-def _context(contents: Contents) -> dict[str, Any]:
-    """What the template shows, pictures apart."""
-    params, mask_sets = contents.params, list(contents.methods)
-    stages = {stage: _charts(curve, TRAINING) for stage, curve in contents.curves.items()}
-    if alone := contents.curves.get("pretrain_discriminators"):
+def _context(report_data: ReportData) -> dict[str, Any]:
+    """Everything that the template shows, except the pictures."""
+    params, mask_sets = report_data.params, list(report_data.methods)
+    stages = {stage: _charts(curve, TRAINING) for stage, curve in report_data.curves.items()}
+    if alone := report_data.curves.get("pretrain_discriminators"):
         stages["pretrain_discriminators"] += _charts(alone, ACCURACY)
-    joint = contents.curves.get("train_joint", [])
+    joint = report_data.curves.get("train_joint", [])
     return {
-        "c": contents,
+        "c": report_data,
         "params": params,
         "preset": params.preset,
         "source": SOURCES[params.download.source],
         "synthetic": params.download.source == "synthetic",
-        "metrics": {name: ALL[name] for name in contents.metrics},
+        "metrics": {name: ALL[name] for name in report_data.metrics},
         "mask_sets": {name: MASK_SETS.get(name, "") for name in mask_sets},
         "open": mask_sets[:OPEN],
-        "methods": [method_title(name) for name in dict.fromkeys(m for by in contents.methods.values() for m in by)],
-        "scores": {name: tables.scores(contents, name) for name in mask_sets},
-        "compared": {name: comparisons(contents.differences, name) for name in mask_sets},
-        "differences": {name: tables.differences(contents, name) for name in mask_sets},
-        "published": tables.beside_published(contents, params.preset),
+        "methods": [method_title(name) for name in dict.fromkeys(m for by in report_data.methods.values() for m in by)],
+        "scores": {name: tables.scores(report_data, name) for name in mask_sets},
+        "compared": {name: comparisons(report_data.differences, name) for name in mask_sets},
+        "differences": {name: tables.differences(report_data, name) for name in mask_sets},
+        "published": tables.beside_published(report_data, params.preset),
         "published_columns": list(MMAGIC_COLUMNS.values()),
         "theirs": MMAGIC,
         "same": SAME,
-        "differs": what_differs(params, contents.images, contents.people),
-        "failures": failures(contents.slices),
-        "slice_charts": _slice_charts(contents.slices),
-        "slice_table": _slice_table(contents.slices),
+        "differs": what_differs(params, report_data.images, report_data.people),
+        "failures": failures(report_data.slices),
+        "slice_charts": _slice_charts(report_data.slices),
+        "slice_table": _slice_table(report_data.slices),
         "slice_metrics": [ALL[name] for name in SLICE_METRICS],
-        "sliced": [method_title(str(name)) for name in dict.fromkeys(contents.slices["method"])],
+        "sliced": [method_title(str(name)) for name in dict.fromkeys(report_data.slices["method"])],
         "stages": stages,
         "phases": PHASES,
+        "gallery_columns": [
+            "input",
+            *(name for name in ("pretrained", METHOD) if name in next(iter(report_data.methods.values()))),
+            "truth",
+        ],
         "health": _charts(joint, HEALTH),
-        "measured": sum("val_variety" in point for point in joint),
+        "measured": sum("val_diversity" in point for point in joint),
         "patience": PATIENCE,
-        "alarms": alarms(joint, params.adversarial.loss, params.adversarial.real_label),
-        "confidence": percent(params.report.confidence),
+        "alarms": alarms(joint, params.gan.loss, params.gan.real_label),
+        "confidence": percent(params.report.confidence_level),
         "legend_mark": legend_mark,
         "listed": listed,
         "number": number,
@@ -117,10 +120,10 @@ def _context(contents: Contents) -> dict[str, Any]:
 
 
 def _charts(curve: Curve, of: Mapping[str, Mapping[str, str]]) -> list[Chart]:
-    """A chart of each group of columns of which the curve has at least one."""
+    """Draw a chart for each group of columns, if the curve has at least one of them."""
     charts = []
     for title, columns in of.items():
-        series = {name: [(p["images"], p[key]) for p in curve if key in p] for name, key in columns.items()}
+        series = {name: [(p["images_seen"], p[key]) for p in curve if key in p] for name, key in columns.items()}
         series = {name: points for name, points in series.items() if points}
         if series:
             charts.append(line_chart(title, series, (0, 1) if title in SHARES else None, log=title in GRADIENTS))
@@ -128,10 +131,10 @@ def _charts(curve: Curve, of: Mapping[str, Mapping[str, str]]) -> list[Chart]:
 
 
 def _slice_charts(slices: pd.DataFrame, metric: str = "l1_hole") -> list[Chart]:
-    """One chart for each way to slice that has more than one kind."""
+    """Draw a chart for each slice with more than one bin."""
     table = slices[(slices["mask_set"] == POOLED) & (slices["metric"] == metric)].dropna(subset=["mean"])
     methods = list(dict.fromkeys(table["method"]))
-    most = float(table[["mean", "high"]].max().max())  # one scale, so that the charts can be compared
+    most = float(table[["mean", "high"]].max().max())  # one scale for all charts, to make them comparable
     charts = []
     for name, of_slice in table.groupby("slice", sort=False):
         if of_slice["bin"].nunique() < 2:
@@ -153,7 +156,7 @@ def _estimate(row: Any) -> Estimate | None:
 
 
 def _slice_table(slices: pd.DataFrame) -> list[tuple[str, str, int, list[tables.Cell]]]:
-    """Of our method: slice, bin, images, and a cell for each metric shown."""
+    """Rows for our method: slice, bin, number of images, and a cell for each metric shown."""
     table = slices[(slices["mask_set"] == POOLED) & (slices["method"] == METHOD)]
     rows = []
     for (name, bin_), of_bin in table.groupby(["slice", "bin"], sort=False):
@@ -166,12 +169,12 @@ def _slice_table(slices: pd.DataFrame) -> list[tuple[str, str, int, list[tables.
     return rows
 
 
-def _pictures(contents: Contents, level: pictures.Level) -> dict[str, Any]:
-    """The figure, and the galleries of all mask sets; where images may not be passed on freely, of the first two."""
-    few = contents.params.download.source != "synthetic"
-    names = [name for name in contents.methods if name in contents.gallery][: OPEN if few else None]
+def _pictures(report_data: ReportData, level: pictures.Level) -> dict[str, Any]:
+    """The figure and the galleries of all mask sets, or of the first two if images may not be redistributed."""
+    few = report_data.params.download.source != "synthetic"
+    names = [name for name in report_data.methods if name in report_data.gallery][: OPEN if few else None]
     picture = partial(pictures.gallery, level=level)
     return {
-        "figure": pictures.figure(contents.figure, level) if contents.figure is not None else None,
-        "gallery": {name: [(shown, picture(shown)) for shown in contents.gallery[name]] for name in names},
+        "figure": pictures.figure(report_data.figure, level) if report_data.figure is not None else None,
+        "gallery": {name: [(shown, picture(shown)) for shown in report_data.gallery[name]] for name in names},
     }

@@ -1,4 +1,4 @@
-"""Pictures inside a page: recompressed, and as small as they have to be."""
+"""Pictures embedded in a page, recompressed to fit its size limit."""
 
 import base64
 import io
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from glcic.report.contents import Shown
+from glcic.report.report_data import Shown
 
 LARGEST_TILE = 128  # pixels, side of an image in a gallery
 LARGEST_FIGURE = 1600  # pixels, width of the figure
@@ -15,13 +15,13 @@ LARGEST_FIGURE = 1600  # pixels, width of the figure
 
 @dataclass(frozen=True)
 class Level:
-    """How much is kept of pictures: a share of their sides, and WebP's quality."""
+    """How strongly pictures are compressed: scale of their sides, and WebP quality (0 to 100)."""
 
     scale: float
     quality: int
 
 
-# One after the other is tried until the page is small enough.
+# Tried in this order until the page is small enough.
 LEVELS = tuple(
     Level(*level) for level in ((1, 85), (1, 72), (0.8, 70), (0.6, 65), (0.4, 60), (0.25, 50), (0.12, 40), (0.05, 20))
 )
@@ -29,7 +29,7 @@ LEVELS = tuple(
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as an address that holds all of it, and its size in pixels before it was made smaller."""
+    """A picture as a data URI, and its size in pixels before it was scaled down."""
 
     uri: str
     width: int
@@ -37,15 +37,15 @@ class Picture:
 
 
 def figure(path: Path, level: Level) -> Picture:
-    """A whole picture file."""
+    """Embed a whole picture file."""
     with Image.open(path) as image:
         return _picture(image.convert("RGB"), level.scale * min(1, LARGEST_FIGURE / image.width), level.quality)
 
 
-def gallery(shown: Shown, level: Level, tiles: int = 3) -> Picture:
-    """Rows of a gallery's grid, which has `tiles` square tiles side by side."""
+def gallery(shown: Shown, level: Level) -> Picture:
+    """Embed those rows of a gallery's grid of square tiles that `shown` selects."""
     with Image.open(shown.picture) as image:
-        side = image.width // tiles
+        side = image.height // shown.rows
         rows = image.convert("RGB").crop((0, side * shown.top, image.width, side * shown.bottom))
     return _picture(rows, level.scale * min(1, LARGEST_TILE / side), level.quality)
 

@@ -1,21 +1,25 @@
-"""What others have published of this method, and what has to be said before it stands beside our scores."""
+"""Scores that others published for this method, and how their evaluation differs from ours."""
 
 from dataclasses import dataclass
 
-from glcic.params import Glcic, Params, Training
+from glcic.params import GlcicParams, Params, Training
 
 MASK_SET = "box"  # MMagic's protocol, scaled
 
 
 @dataclass(frozen=True)
 class Published:
-    """A row of somebody's table.
+    """A row of a published table.
 
     Attributes:
-        scores: by our names of the same definitions.
-        size: side of the images, pixels.
-        steps, batch: of the training, by the table and its configuration.
-        sides, border: of the holes, pixels: smallest and largest side, and the least distance from the image's edge.
+        system: name of the system.
+        data: data it was evaluated on.
+        url: where the table is published.
+        scores: scores by our names of the same metrics.
+        size: side of the images, in pixels.
+        steps, batch_size: of the training, according to the table and its configuration.
+        size_range: smallest and largest side of the masks, in pixels.
+        margin: smallest distance of the masks from the edge of the image, in pixels.
     """
 
     system: str
@@ -24,12 +28,12 @@ class Published:
     scores: dict[str, float]
     size: int
     steps: int
-    batch: int
-    sides: tuple[int, int]
-    border: int
+    batch_size: int
+    size_range: tuple[int, int]
+    margin: int
 
 
-# Columns of the table, and what they are called here.
+# Our names of the metrics → columns of MMagic's table.
 MMAGIC_COLUMNS = {"l1_hole": "l1 error", "psnr": "PSNR", "ssim": "SSIM"}
 DIGITS = 3
 MMAGIC = Published(
@@ -39,53 +43,57 @@ MMAGIC = Published(
     {"l1_hole": 6.678, "psnr": 26.780, "ssim": 0.904},
     size=256,
     steps=500_000,
-    batch=96,
-    sides=(108, 128),
-    border=20,
+    batch_size=96,
+    size_range=(108, 128),
+    margin=20,
 )
 SAME = (
-    "The columns are defined alike: mean absolute error over the hole's pixels of images in [0, 1], × 100; PSNR and "
-    "SSIM (Gaussian window 11×11, σ 1.5, per channel, data range 255) of the whole composite; means over images; no "
-    "post-processing."
+    "The metrics are defined in the same way: mean absolute error over the hole's pixels of images in [0, 1], × 100; "
+    "PSNR and SSIM (Gaussian window 11×11, σ 1.5, per channel, data range 255) of the whole composite; means over "
+    "images; no post-processing."
 )
 
 Difference = tuple[str, str, str]  # what differs, here, there
 
-SOURCES = {"synthetic": "synthetic faces, drawn by a program", "celeba": "aligned CelebA", "images": "own images"}
+SOURCES = {
+    "synthetic": "synthetic faces drawn by a program",
+    "celeba": "aligned CelebA",
+    "image_folder": "the user's own images",
+}
 
 
 def what_differs(params: Params, images: int | None, people: int | None) -> list[Difference]:
-    """Everything by which our scores on the mask set `box` cannot be compared with the published ones, in words.
+    """List all differences that make our scores on the mask set `box` and the published ones incomparable.
 
     Args:
-        params: that the scores were made with.
-        images: of the test split, if that is known.
-        people: who are on them, if that is known.
+        params: parameters of our scores.
+        images: number of test images, if known.
+        people: number of people on these images, if known.
     """
-    size = params.crop.size
-    part = "a part of the " if params.download.source == "celeba" and params.download.celeba.partial else ""
+    size = params.crop.image_size
+    part = "a part of the " if params.download.source == "celeba" and params.download.celeba.allow_subset else ""
     data = f"{SOURCES[params.download.source]}, {part}test split"
     if images is not None:
         data += f": {images:,} images" + ("" if people is None else f" of {people:,} people")
-    found = [("data", data, f"{MMAGIC.data}; how many is not said")]
+    found = [("data", data, f"{MMAGIC.data}; number of images not stated")]
     if size != MMAGIC.size:
-        smallest, largest = -(-MMAGIC.sides[0] * size // MMAGIC.size), MMAGIC.sides[1] * size // MMAGIC.size
-        border = -(-MMAGIC.border * size // MMAGIC.size)
+        smallest, largest = -(-MMAGIC.size_range[0] * size // MMAGIC.size), MMAGIC.size_range[1] * size // MMAGIC.size
+        margin = -(-MMAGIC.margin * size // MMAGIC.size)
         found += [
             ("size", f"{size} × {size} pixels", f"{MMAGIC.size} × {MMAGIC.size} pixels"),
             (
-                "sides of the holes",
-                f"{smallest} to {largest} pixels, {border} from the edge: the same share of the image",
-                f"{MMAGIC.sides[0]} to {MMAGIC.sides[1]} pixels, {MMAGIC.border} from the edge",
+                "size of the masks",
+                f"{smallest} to {largest} pixels, at least {margin} from the edge: the same share of the image",
+                f"{MMAGIC.size_range[0]} to {MMAGIC.size_range[1]} pixels, at least {MMAGIC.margin} from the edge",
             ),
         ]
     found += [
         (
-            "where the holes are",
-            f"drawn once, from seed {params.evaluate.mask_seed}, and stored",
-            "drawn anew by each evaluation",
+            "positions of the masks",
+            f"drawn once from seed {params.evaluate.mask_seed}, and stored",
+            "drawn again in each evaluation",
         ),
-        ("training", _training(params), f"{MMAGIC.steps:,} steps of {MMAGIC.batch} images"),
+        ("training", _training(params), f"{MMAGIC.steps:,} steps of {MMAGIC.batch_size} images"),
     ]
     if (network := _network(params)) is not None:
         found.append(("network", network, "the paper's, full width"))
@@ -94,7 +102,7 @@ def what_differs(params: Params, images: int | None, people: int | None) -> list
 
 def _training(params: Params) -> str:
     def images(section: Training) -> str:
-        return f"{section.steps:,} steps of {section.batch} images"
+        return f"{section.steps:,} steps of {section.batch_size} images"
 
     alone, joint = params.pretrain_generator, params.train_joint
     before = f"{images(alone)} alone, then " if alone.steps else ""
@@ -102,7 +110,7 @@ def _training(params: Params) -> str:
 
 
 def _network(params: Params) -> str | None:
-    network = params.networks.completion
-    if not isinstance(network, Glcic):
+    network = params.networks.generator
+    if not isinstance(network, GlcicParams):
         return f"U-Net with self-attention, {network.channels} channels"
-    return None if network.width == 1 else f"the paper's, {network.width:g} of its width"
+    return None if network.width_multiplier == 1 else f"the paper's, {network.width_multiplier:g} times its width"

@@ -1,4 +1,4 @@
-"""Where a method fails: mean scores of the images of a kind, by their hole and by their brightness."""
+"""Mean scores on slices of the images, by hole area, hole position and brightness, to show where a method fails."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -9,46 +9,55 @@ from numpy.typing import NDArray
 from glcic.evaluation.tables import metrics_of
 from glcic.report.bootstrap import Bootstrap, Totals, by_image, clusters_of, names_of, totals
 
-POOLED = "pooled"  # in the place of a mask set: those of `pooled` together
-RATIOS = (0, 1, 10, 20, 30, 40, 50, 60, 100)  # per cent of the image, edges; the upper one belongs to the bin
-BORDERS = {"touches": 0.0, "up to 10 %": 10.0, "up to 20 %": 20.0, "over 20 %": np.inf}  # per cent of S, upper ends
+POOLED = "pooled"  # stands for several mask sets together, see `pooled`
+RATIOS = (0, 1, 10, 20, 30, 40, 50, 60, 100)  # percent of the image; bin edges, the upper one inclusive
+MARGINS = {
+    "touches": 0.0,
+    "up to 10 %": 10.0,
+    "up to 20 %": 20.0,
+    "over 20 %": np.inf,
+}  # percent of S; upper bin edges, inclusive
 BRIGHTNESS = ("dark", "medium", "bright")
-SLICES = {"ratio": "hole ratio", "border": "distance of the hole from the edge", "brightness": "brightness"}
-# Methods that learn nothing, or nothing but the training images by heart.
+SLICES = {"area_ratio": "hole area", "margin": "distance of the hole from the edge", "brightness": "brightness"}
+# Methods without training; `nearest` only memorizes the training images.
 CLASSICAL = ("mean_fill", "telea", "navier_stokes", "biharmonic", "nearest")
 
 
 def pooled(name: str, mask_sets: Iterable[str]) -> list[str]:
-    """The mask sets that may be taken together for a slice: they differ in nothing else that matters.
+    """Select the mask sets that may be pooled for a slice, because they do not differ in any other relevant way.
 
-    Brush strokes for the hole ratio; the same boxes inside and at the edge for the distance from it; all for the
-    brightness, since each has every image once. Of others together, a bin would tell of its mask sets, not of its kind.
+    These are the brush strokes for the hole area; `box` and `border`, with boxes of the same sizes, for the distance
+    from the edge; and all mask sets for the brightness, since each has every image once. With other mask sets, a
+    difference between bins could be one between mask sets.
     """
     fit: dict[str, Callable[[str], bool]] = {
-        "ratio": lambda one: one.startswith("strokes_"),
-        "border": lambda one: one in ("box", "border"),
+        "area_ratio": lambda one: one.startswith("strokes_"),
+        "margin": lambda one: one in ("box", "border"),
         "brightness": lambda _: True,
     }
     return [one for one in mask_sets if fit[name](one)]
 
 
 def kinds(images: pd.DataFrame, size: int) -> dict[tuple[str, str], NDArray[np.bool_]]:
-    """{(slice, bin): which of the images} are of that kind; kinds without any are left out.
+    """Sort images into the bins of each slice.
 
     Args:
-        images: with row, ratio in (0, 1], border in pixels, and brightness in [0, 1].
-        size: side S of the images.
+        images: a table with the columns row, area_ratio in (0, 1], margin in pixels, and brightness in [0, 1].
+        size: side S of the images, in pixels.
+
+    Returns:
+        {(slice, bin): mask of the rows of `images` in that bin, (len(images),)}, without empty bins.
     """
     found: dict[tuple[str, str], NDArray[np.bool_]] = {}
-    ratio = 100 * images["ratio"].to_numpy(np.float64)
+    ratio = 100 * images["area_ratio"].to_numpy(np.float64)
     ends = np.asarray(RATIOS) + 1e-9  # 0.1 of the image is 10.000000000000002 %
     for low, high, i in zip(RATIOS, RATIOS[1:], np.arange(len(RATIOS)), strict=False):
-        found["ratio", f"{low}–{high} %"] = (ratio > (ends[i] if i else 0)) & (ratio <= ends[i + 1])
-    distance, below = 100 * images["border"].to_numpy(np.float64) / size, -np.inf
-    for name, end in BORDERS.items():
-        found["border", name] = (distance > below) & (distance <= end)
+        found["area_ratio", f"{low}–{high} %"] = (ratio > (ends[i] if i else 0)) & (ratio <= ends[i + 1])
+    distance, below = 100 * images["margin"].to_numpy(np.float64) / size, -np.inf
+    for name, end in MARGINS.items():
+        found["margin", name] = (distance > below) & (distance <= end)
         below = end
-    # Thirds of the images, however often one of them is completed.
+    # Thirds of the images, regardless of how often an image is completed.
     brightness = images["brightness"].to_numpy(np.float64)
     edges = np.quantile(images.drop_duplicates("row")["brightness"], [1 / 3, 2 / 3])
     third = np.searchsorted(edges, brightness)
@@ -57,8 +66,10 @@ def kinds(images: pd.DataFrame, size: int) -> dict[tuple[str, str], NDArray[np.b
 
 
 def shown_methods(scores: pd.DataFrame) -> list[str]:
-    """Whose failures are told: the completion network after and before the joint phase, and the classical method with
-    the lowest L1 over the hole. The other ones fail alike, and would make the table three times as large."""
+    """Select the methods to analyze: the generator after and before the joint phase, and the best classical method.
+
+    The best one has the lowest L1 over the hole. The others fail in similar ways and would triple the table's size.
+    """
     means = scores.groupby("method", sort=False)["l1_hole"].mean()
     classical = means[means.index.isin(CLASSICAL)].dropna()
     best = [str(classical.idxmin())] if len(classical) else []
@@ -66,17 +77,19 @@ def shown_methods(scores: pd.DataFrame) -> list[str]:
 
 
 def slices(scores: pd.DataFrame, methods: Sequence[str], size: int, bootstrap: Bootstrap) -> pd.DataFrame:
-    """Mean scores of the images of each kind, for each mask set, and for those together that may be pooled.
+    """Compute mean scores in each bin, for each mask set and for the pooled mask sets.
 
-    The people drawn are those of the whole mask set, and a mean is over those of their images that are of the kind.
+    The bootstrap draws from all people of the mask set, and averages over those of their images that are in the bin.
 
     Args:
-        scores: of one split; a row per mask set, image and method.
-        size: side S of the images.
+        scores: scores on one split; a row per mask set, image and method.
+        methods: names of the methods to include.
+        size: side S of the images, in pixels.
+        bootstrap: settings of the intervals.
 
     Returns:
-        mask_set (or `pooled`), method, slice, bin, metric, mean, low, high, images (whose score is finite). What is
-        undefined is NaN.
+        A table with the columns mask_set (or `pooled`), method, slice, bin, metric, mean, low, high, images (number of
+        images with a finite score). Undefined values are NaN.
     """
     metrics = metrics_of(scores.columns)
     images, wide = by_image(scores[scores["method"].isin(methods)], metrics)
@@ -88,7 +101,7 @@ def slices(scores: pd.DataFrame, methods: Sequence[str], size: int, bootstrap: B
     for mask_set in [*mask_sets, POOLED]:
         taken = {name: pooled(name, mask_sets) if mask_set == POOLED else [mask_set] for name in SLICES}
         within = {name: images["mask_set"].isin(sets).to_numpy() for name, sets in taken.items()}
-        chosen = within["brightness"]  # every image that any slice is of
+        chosen = within["brightness"]  # all images in any slice
         clusters = clusters_of(images[chosen])
         here = {
             kind: which[chosen]

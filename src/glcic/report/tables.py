@@ -1,21 +1,23 @@
-"""The page's tables: scores with intervals, paired differences, and our row beside the published one."""
+"""Tables of the page: scores with intervals, paired differences, and our scores next to published ones."""
 
 from dataclasses import dataclass
 
 from glcic.evaluation.definitions import ALL
 from glcic.report.bootstrap import sign
-from glcic.report.contents import METHOD, Contents, Scored, records
+from glcic.report.formatting import change, interval, method_title, number
 from glcic.report.published import DIGITS, MASK_SET, MMAGIC, MMAGIC_COLUMNS
-from glcic.report.words import change, interval, method_title, number
+from glcic.report.report_data import METHOD, ReportData, Scored, records
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number, its interval, and what else is to be said of it.
+    """A table cell: a number with its interval and a note.
 
     Attributes:
-        note: as `3 undefined`, or who is better.
-        best: whether no other method's mean is better; for differences, whether ours is.
+        value: the formatted number.
+        interval: the formatted interval; empty if there is none.
+        note: a note such as `3 undefined`, or the result of a comparison.
+        best: whether no other method has a better mean; for differences, whether our method is better.
     """
 
     value: str
@@ -26,13 +28,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class TableRow:
+    """A table row: its name, its cells, and whether it shows our method."""
+
     name: str
     cells: list[Cell]
     ours: bool = False
 
 
 def scores(scored: Scored, mask_set: str) -> list[TableRow]:
-    """Methods × metrics: means and intervals."""
+    """Make the table of scores on a mask set, methods × metrics: means and intervals."""
     methods = scored.methods[mask_set]
     rows = []
     for method, means in methods.items():
@@ -54,12 +58,12 @@ def scores(scored: Scored, mask_set: str) -> list[TableRow]:
     return rows
 
 
-VERDICTS = {1: "▲ better", -1: "▼ worse", 0: "≈ not told apart"}
+VERDICTS = {1: "▲ better", -1: "▼ worse", 0: "≈ no clear difference"}
 
 
-def differences(contents: Contents, mask_set: str) -> tuple[list[str], list[TableRow]]:
-    """Titles of the metrics, and other methods × metrics: paired differences, and what follows."""
-    table = contents.differences[contents.differences["mask_set"] == mask_set]
+def differences(report_data: ReportData, mask_set: str) -> tuple[list[str], list[TableRow]]:
+    """Make the table of paired differences on a mask set: titles of the metrics, and rows of the other methods."""
+    table = report_data.differences[report_data.differences["mask_set"] == mask_set]
     metrics = list(dict.fromkeys(table["metric"]))
     rows = []
     for other, of_other in table.groupby("other", sort=False):
@@ -75,7 +79,7 @@ def differences(contents: Contents, mask_set: str) -> tuple[list[str], list[Tabl
 
 
 def beside_published(scored: Scored, preset: str) -> list[TableRow]:
-    """Our scores in MMagic's columns and units, and MMagic's; empty if its protocol was not scored."""
+    """Make the table of our and MMagic's scores, in its columns and units; empty if its protocol was not scored."""
     if MASK_SET not in scored.methods:
         return []
     rows = []

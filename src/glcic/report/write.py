@@ -1,4 +1,4 @@
-"""A whole report: statistics, page and model card."""
+"""Writing of a report: statistics, page and model card."""
 
 from pathlib import Path
 
@@ -8,41 +8,46 @@ from glcic.params import Params
 from glcic.paths import ReportFolder
 from glcic.report.bootstrap import Bootstrap, differences, intervals
 from glcic.report.card import write_card
-from glcic.report.contents import METHOD, read_contents, read_table
 from glcic.report.page import write_page
+from glcic.report.report_data import METHOD, read_report, read_table
 from glcic.report.slices import shown_methods, slices
 
 
 def write_report(
     folder: Path, params: Params, *, summary: Path | None = None, weights: Path | None = None, card: Path | None = None
 ) -> None:
-    """Write what is told of a report folder's scores: intervals.csv, differences.csv, slices.csv and index.html.
+    """Write intervals.csv, differences.csv, slices.csv and index.html into a report folder.
 
-    Where scores.csv is not there (git does not keep it), the three tables are taken as they are.
+    If scores.csv does not exist (git does not track it), the three tables must exist and are not changed.
 
     Args:
-        params: that the scores were made with.
-        summary: data/faces/summary.json, if it is there.
-        weights: of the last phase, if they are there.
-        card: where to write a model card, if one is wanted.
+        folder: the report folder, with the scores.
+        params: parameters of the run.
+        summary: data/images/summary.json, if it exists.
+        weights: weights of the last phase, if they exist.
+        card: where to write the model card; None writes none.
 
     Raises:
         UserError: a table is missing or broken.
     """
     if ReportFolder(folder).scores.is_file():
         section = params.report
-        write_statistics(folder, Bootstrap(section.resamples, section.confidence, params.seed))
-    contents = read_contents(folder, params, summary, weights)
+        write_statistics(folder, Bootstrap(section.bootstrap_samples, section.confidence_level, params.seed))
+    contents = read_report(folder, params, summary, weights)
     write_page(ReportFolder(folder).page, contents)
     if card is not None:
         write_card(card, contents)
 
 
 def write_statistics(folder: Path, bootstrap: Bootstrap) -> None:
-    """Write intervals.csv, differences.csv and slices.csv from scores.csv and masks.csv, test split alone; to 1e-6.
+    """Write intervals.csv, differences.csv and slices.csv for the test split, rounded to 1e-6.
+
+    Args:
+        folder: the report folder, with scores.csv and masks.csv.
+        bootstrap: settings of the intervals.
 
     Raises:
-        UserError: one of these is missing, or has no scores of the test split.
+        UserError: one of these files is missing, or has no scores of the test split.
     """
     files = ReportFolder(folder)
     scores, manifest = read_table(files.scores), read_table(files.manifest)

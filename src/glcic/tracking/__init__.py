@@ -1,28 +1,30 @@
-"""MLflow: one configuration of the pipeline is one run, here called its *row*, complete by itself.
+"""MLflow tracking: one run per configuration of the pipeline.
 
-A row holds every parameter, the curves of all training stages, the final metrics, sample grids, figures, data,
-environment and model. It is found by a tag that fingerprints the parameters, never by a run id inside an output.
+A run holds every parameter, the curves of all training stages, the final metrics, sample grids, figures, data,
+environment and model. It is found by a tag with the fingerprint of its parameters; no output stores a run id.
 
-This is the only package that imports mlflow, and only once a row is asked for: importing it takes seconds, and
-with tracking off nobody needs it.
+Only this package imports mlflow, and only when a run is needed: the import takes seconds, and nothing needs it
+when tracking is off.
 
-Training never dies of tracking: the first failure prints one warning and the rest of the stage goes
-unrecorded, until `complete_row` uploads what is missing from the pipeline's outputs.
+A tracking failure never stops training. The first failure prints one warning, and the rest of the stage goes
+unrecorded until `complete_run` uploads what is missing from the pipeline's outputs.
 """
 
 from glcic.tracking.champion import Candidate, choose_champion
-from glcic.tracking.complete import Outputs, complete_row, is_complete
+from glcic.tracking.complete import Outputs, complete_run, is_complete
+from glcic.tracking.moved import follow
 from glcic.tracking.parameters import fingerprint
-from glcic.tracking.row import Row, open_row, recorded
+from glcic.tracking.stage_run import StageRun, open_run, recorded
 
 __all__ = [
     "Candidate",
     "Outputs",
-    "Row",
+    "StageRun",
     "choose_champion",
-    "complete_row",
+    "complete_run",
     "fingerprint",
+    "follow",
     "is_complete",
-    "open_row",
+    "open_run",
     "recorded",
 ]

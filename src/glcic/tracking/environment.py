@@ -1,4 +1,4 @@
-"""What a training ran on and with: code, packages, device. Recorded beside results, never part of them."""
+"""Environment of a training run: code, packages and device. Recorded with the results, never part of them."""
 
 import platform
 import subprocess
@@ -9,11 +9,11 @@ from typing import Any
 
 
 def describe(device: str, code: Sequence[str]) -> dict[str, Any]:
-    """The environment as plain data; no name of the machine, no path.
+    """Describe the environment as plain data, without host name or paths.
 
     Args:
-        device: what it computes on, as PyTorch calls it (`cpu`, `cuda:0`).
-        code: files and folders whose changes make the state of the commit dirty.
+        device: name of the PyTorch device (`cpu`, `cuda:0`).
+        code: files and folders whose uncommitted changes mark the commit as dirty.
     """
     packages = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"]}
     return {
@@ -29,12 +29,12 @@ def git_state(folder: Path, code: Sequence[str]) -> dict[str, Any] | None:
     """Commit, and whether the code differs from it; None outside a git repository.
 
     Args:
-        folder: of the working tree.
-        code: its files and folders, relative to the folder.
+        folder: folder of the working tree.
+        code: files and folders of the code, relative to `folder`.
     """
     try:
         commit = _git(folder, "rev-parse", "HEAD")
-        # Without locks: a user's `git commit` at this moment must not fail.
+        # Without locks, so that a simultaneous `git commit` by the user does not fail.
         changed = _git(folder, "--no-optional-locks", "status", "--porcelain", "--", *code)
     except (OSError, subprocess.CalledProcessError, UnicodeDecodeError):
         return None
@@ -56,7 +56,7 @@ def _device(device: str) -> str:
 
 
 def _processor() -> str:
-    """The processor's name; Linux tells it in a file of its own only."""
+    """Name of the processor; on Linux, only /proc/cpuinfo has it."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""The trained completion network as a logged and registered model."""
+"""The trained generator as a logged and registered model."""
 
 import io
 import logging
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glcic.files import sha256_of
-from glcic.tracking.names import WEIGHTS
 from glcic.tracking.store import address, set_tags
+from glcic.tracking.tags import WEIGHTS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
     from mlflow.models.model import Model, ModelInfo
 
-REGISTERED = "glcic-completion"
+REGISTERED = "glcic-generator"
 # Of MLflow's own tags: it would put down who runs what in which folder, cloned from where.
 _NOBODY = {"mlflow.user": "unknown", "mlflow.source.name": "pipeline.evaluate", "mlflow.source.git.repoURL": "unknown"}
 _NEEDED = ("numpy", "pydantic", "ruamel.yaml", "safetensors", "torch")  # what serving needs beside MLflow
@@ -33,10 +33,10 @@ def log_model(
     metrics: Mapping[str, float],
     about: Mapping[str, str],
 ) -> None:
-    """Log the completion network with a row and register it, unless the row has these very weights.
+    """Log the generator with a run and register it, unless the run has these very weights.
 
     Args:
-        weights: a safetensors file of a completion network.
+        weights: a safetensors file of a generator.
         metrics: become the version's tags, like `about`; brought up to date if the version is there already.
     """
     digest = sha256_of(weights)
@@ -61,10 +61,10 @@ def _log(root: Path, client: "MlflowClient", run: "Run", weights: Path, tags: Ma
         mlflow.set_experiment(experiment_id=run.info.experiment_id)  # decides where the model's files go
         info = Model.log(
             artifact_path=None,
-            name="completion",
-            flavor=_Flavour,
+            name="generator",
+            flavor=_Flavor,
             run_id=run.info.run_id,
-            python_model=os.path.relpath(Path(__file__).with_name("served.py")),
+            python_model=os.path.relpath(Path(__file__).with_name("pyfunc.py")),
             artifacts={"weights": os.path.relpath(weights)},
             code_paths=[str(Path(glcic.__file__).parent)],  # so that a server needs nothing of this project
             signature=signature(),
@@ -75,7 +75,7 @@ def _log(root: Path, client: "MlflowClient", run: "Run", weights: Path, tags: Ma
     _register(client, run, info, tags)
 
 
-class _Flavour:
+class _Flavor:
     """MLflow's Python function, without the folders that its files came from."""
 
     @staticmethod
@@ -114,7 +114,7 @@ def signature() -> "ModelSignature":
 
 
 def _example() -> dict[str, Any]:
-    """Two small grey images with a hole."""
+    """Two small gray images with a hole."""
     import numpy as np
 
     mask = np.zeros((2, 1, 32, 32), np.uint8)

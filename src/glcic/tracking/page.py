@@ -1,4 +1,4 @@
-"""What MLflow's page shows of the experiment: by itself it shows neither a parameter nor a score."""
+"""Layout of the experiment's page in MLflow, which by default shows neither parameters nor scores."""
 
 import json
 
@@ -12,7 +12,8 @@ RUN_COLUMNS = [
     "params.`seed`",
     "attributes.`Duration`",
 ]
-VIEW = "scores"  # the Makefile's `ui` opens it: viewStateShareKey=scores
+VIEW = "scores"  # opened by the Makefile's `ui`: viewStateShareKey=scores
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 
 
 def _view() -> str:
@@ -21,9 +22,9 @@ def _view() -> str:
     return json.dumps({"name": "Scores", "createdAt": 0, "state": json.dumps(state)})
 
 
-# Tags of the experiment that MLflow's page reads: a banner in Markdown, and a view of the table of runs.
+# Experiment tags that MLflow's page reads: a banner in Markdown, and a view of the runs table.
 PAGE = {
     "mlflow.experimentKind": "custom_model_development",
-    "mlflow.note.content": "One row per configuration of `params.yaml`: tick two and press **Compare**.",
-    f"mlflow.sharedViewState.{VIEW}": _view(),
+    "mlflow.note.content": "One run per configuration of `params.yaml`: tick two and press **Compare**.",
+    VIEW_TAG: _view(),
 }

@@ -1,4 +1,4 @@
-"""Parameters as MLflow shows them: flat, as text, and without anybody's private folders."""
+"""Parameters as MLflow shows them: flat, as text, without private paths."""
 
 import hashlib
 import io
@@ -9,14 +9,14 @@ from typing import Any
 
 from glcic.params import leaves
 
-_UNPRINTED = ("runtime", "tracking")  # the sections that never change a result
-_PRIVATE = ("celeba", "images")  # in runtime: where this user keeps pictures
+_UNPRINTED = ("runtime", "tracking")  # sections that never change a result
+_PRIVATE = ("celeba_dir", "image_folder")  # in runtime: the user's image folders
 
 
 def fingerprint(params: Mapping[str, Any]) -> str:
-    """Hash what decides a result: the parameters without `runtime` and `tracking`, as SHA-256 in hex.
+    """SHA-256, in hex, of the parameters that determine a result: all but `runtime` and `tracking`.
 
-    >>> fingerprint({"seed": 1, "runtime": {"threads": 2}}) == fingerprint({"seed": 1})
+    >>> fingerprint({"seed": 1, "runtime": {"num_threads": 2}}) == fingerprint({"seed": 1})
     True
     """
     canonical = json.dumps(_method(params), sort_keys=True, separators=(",", ":"))
@@ -24,18 +24,18 @@ def fingerprint(params: Mapping[str, Any]) -> str:
 
 
 def flat(params: Mapping[str, Any]) -> dict[str, str]:
-    """What decides a result, as MLflow's parameters: `train_joint.adversarial.weight` → "0.0004"."""
+    """Parameters that determine a result, as MLflow parameters: `train_joint.adv_weight` → "0.0004"."""
     return {".".join(keys): _as_text(value) for keys, value in leaves(_method(public(params)))}
 
 
 def runtime_tags(params: Mapping[str, Any]) -> dict[str, str]:
-    """`runtime` as tags, since it may change between two stages of a row and MLflow's parameters may not."""
+    """The section `runtime` as tags, since MLflow parameters cannot change between two stages of a run."""
     runtime = {"runtime": public(params).get("runtime", {})}
     return {".".join(keys): _as_text(value) for keys, value in leaves(runtime) if value is not None}
 
 
 def public(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters as others may see them: no private path, of other absolute paths only the last part."""
+    """Parameters that may be published: without private paths; of other absolute paths only the last part."""
     seen: dict[str, Any] = _without_folders(params)
     if "runtime" in seen:
         seen["runtime"].update({key: None for key in _PRIVATE if key in seen["runtime"]})
@@ -43,7 +43,7 @@ def public(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_yaml(tree: Mapping[str, Any]) -> str:
-    """The text of a params.yaml."""
+    """Text of a params.yaml file."""
     from ruamel.yaml import YAML
 
     text = io.StringIO()

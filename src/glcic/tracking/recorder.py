@@ -1,4 +1,4 @@
-"""What happens in a training stage, written down while it happens: on the terminal, in files, and in MLflow."""
+"""Recording of a training stage while it runs: on the terminal, in files and in MLflow."""
 
 import sys
 import time
@@ -11,31 +11,33 @@ from tqdm import tqdm
 from glcic import paths
 from glcic.data.batches import Batch
 from glcic.params import Params, Training
-from glcic.tracking.alarmed import alarms_of
+from glcic.tracking.alarm_tags import alarms_of
 from glcic.tracking.environment import describe
-from glcic.tracking.row import Row, open_row
+from glcic.tracking.stage_run import StageRun, open_run
 from glcic.training.curves import Point, write_curve
-from glcic.training.loop import Progress
+from glcic.training.loop import TrainState
 from glcic.training.phase import Phase
 from glcic.training.samples import write_samples
 
 
 class Recorder:
-    """Writes a line, the curve's file and the sample grid at each point of the curve, and all of it into the row.
+    """Prints a line, writes the curve and the sample grid, and logs to the MLflow run at each point of the curve.
 
-    What a stage leaves in the end it writes itself; this is for who looks on meanwhile. As a context it marks the row
-    as killed when the training does not come to its end.
+    The stage writes its final outputs itself; the recorder shows progress. As a context manager, it marks the run as
+    killed if the training does not finish.
     """
 
     def __init__(
         self, stage: str, configuration: Params, phase: Phase, shown: Batch, data: Mapping[str, Any] | None = None
     ) -> None:
-        """Nothing is written yet.
+        """Store the arguments; nothing is written yet.
 
         Args:
-            configuration: all of params.yaml: a row in MLflow is one configuration of the pipeline.
+            stage: name of the stage.
+            configuration: all of params.yaml, since an MLflow run is one configuration of the pipeline.
+            phase: the phase that is trained.
             shown: validation images of the sample grid.
-            data: summary of the packed faces.
+            data: summary of the packed images.
         """
         self.stage = stage
         self.section: Training = getattr(configuration, stage)
@@ -43,65 +45,65 @@ class Recorder:
         self.phase = phase
         self.shown = shown
         self.data = data
-        self.row: Row | None = None  # of MLflow; None: not opened yet, tracking is off, or it has failed
-        self.first: int | None = None  # the step that the training starts or goes on from
+        self.run: StageRun | None = None  # None: not opened yet, tracking is off, or it has failed
+        self.first: int | None = None  # step at which the training starts or resumes
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
-        if kind is not None and self.row is not None:  # whatever it was: nobody is training any more
-            self.row.interrupt()
+        if kind is not None and self.run is not None:  # whatever the error, training has ended
+            self.run.interrupt()
 
-    def record(self, progress: Progress) -> None:
-        """Open the row at the start of a training; later, write down the newest point of its curve."""
+    def record(self, state: TrainState) -> None:
+        """Open the run on the first call; after that, record the newest point of the curve."""
         if self.first is None:
-            self._open(progress)
+            self._open(state)
             return
-        point = progress.curve[-1]
-        rate = (progress.step - self.first) * self.section.batch / (time.monotonic() - self.opened)
-        tqdm.write(self._line(point, rate))  # a progress bar stays whole
-        sys.stdout.flush()  # or a log file would show it only much later
-        write_curve(paths.REPORT.curve(self.stage), progress.curve)
+        point = state.curve[-1]
+        rate = (state.step - self.first) * self.section.batch_size / (time.monotonic() - self.opened)
+        tqdm.write(self._line(point, rate))  # keeps progress bars intact
+        sys.stdout.flush()  # otherwise it reaches a log file much later
+        write_curve(paths.REPORT.curve(self.stage), state.curve)
         grid = write_samples(paths.REPORT.sample(self.stage), self.phase, self.shown)
-        self._alarm(progress)
-        if self.row is not None:
+        self._alarm(state)
+        if self.run is not None:
             values = {name: value for name, value in point.items() if name != "step"}
-            self.row.log_point(progress.step, {**values, "images_per_second": rate})
+            self.run.log_point(state.step, {**values, "images_per_second": rate})
             if grid is not None:
-                self.row.log_image(progress.step, grid)
+                self.run.log_image(state.step, grid)
 
     def finish(self) -> None:
-        """The stage has written its outputs: close its part of the row."""
-        if self.row is not None:
-            self.row.finish(paths.MODELS / self.stage)
+        """Close the stage's part of the run, after the stage has written its outputs."""
+        if self.run is not None:
+            self.run.finish(paths.MODELS / self.stage)
 
-    def _open(self, progress: Progress) -> None:
-        self.first = progress.step
-        self.alarms = alarms_of(self.params, self.stage, progress.curve)  # told before the checkpoint
-        self.row = open_row(
+    def _open(self, state: TrainState) -> None:
+        self.first = state.step
+        self.alarms = alarms_of(self.params, self.stage, state.curve)  # printed before the checkpoint
+        self.run = open_run(
             paths.ROOT,
             self.params,
             stage=self.stage,
-            step=progress.step,
-            curve=progress.curve,
+            step=state.step,
+            curve=state.curve,
             environment=describe(str(self.phase.fabric.device), paths.CODE),
             data=self.data,
         )
-        if self.row is not None and self.alarms:  # of the checkpoint's points, which the row may be without
-            self.row.tag_alarms(self.alarms)
+        if self.run is not None and self.alarms:  # the run may lack the alarms of the checkpoint's points
+            self.run.tag_alarms(self.alarms)
         self.opened = time.monotonic()
 
-    def _alarm(self, progress: Progress) -> None:
-        """Say which alarms begin, and tag the row with those that are on."""
-        before, self.alarms = self.alarms, alarms_of(self.params, self.stage, progress.curve)
+    def _alarm(self, state: TrainState) -> None:
+        """Print new alarms, and tag the run with all current ones."""
+        before, self.alarms = self.alarms, alarms_of(self.params, self.stage, state.curve)
         for name in [name for name in self.alarms if name not in before]:
             tqdm.write(f"warning: {self.stage}: {name.replace('_', ' ')} {self.alarms[name]}", file=sys.stderr)
-        if self.row is not None and self.alarms != before:
-            self.row.tag_alarms(self.alarms)
+        if self.run is not None and self.alarms != before:
+            self.run.tag_alarms(self.alarms)
 
     def _line(self, point: Point, rate: float) -> str:
         step, steps = int(point["step"]), self.section.steps
-        left = (steps - step) * self.section.batch / rate / 60
-        shown = "  ".join(f"{k} {v:.4g}" for k, v in point.items() if k not in ("step", "images", "schedule"))
+        left = (steps - step) * self.section.batch_size / rate / 60
+        shown = "  ".join(f"{k} {v:.4g}" for k, v in point.items() if k not in ("step", "images_seen", "lr_factor"))
         return f"{self.stage} {step}/{steps}  {shown}  {rate:.0f} images/s  {left:.1f} min left"

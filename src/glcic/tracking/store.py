@@ -1,4 +1,4 @@
-"""The MLflow store: where it is, how it is opened, and how the row of a configuration is found in it."""
+"""The MLflow store: where it is, how it is opened, and how the run of a configuration is found in it."""
 
 import logging
 import os
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from glcic.tracking.names import FINGERPRINT
+from glcic.tracking.moved import ARTIFACTS, follow
 from glcic.tracking.page import PAGE
 from glcic.tracking.parameters import fingerprint, flat, runtime_tags
+from glcic.tracking.tags import FINGERPRINT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,6 +34,7 @@ def exists(root: Path) -> bool:
 
 def connect(root: Path) -> "MlflowClient":
     """A client for the store. Importing mlflow takes seconds: nobody does before this."""
+    follow(root)
     for variable, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
@@ -52,9 +54,9 @@ def connect(root: Path) -> "MlflowClient":
 
 
 def locked(root: Path) -> FileLock:
-    """The lock under which stores are opened, and rows and models created.
+    """The lock under which stores are opened, and runs and models created.
 
-    Two processes that open a fresh SQLite store at once corrupt it for good, and two that look for the same row at
+    Two processes that open a fresh SQLite store at once corrupt it for good, and two that look for the same run at
     once would each create it.
     """
     path = root / ".glcic" / "mlflow.lock"
@@ -65,18 +67,18 @@ def locked(root: Path) -> FileLock:
 def attach(
     root: Path, params: Mapping[str, Any], choose: Callable[[Sequence["Run"]], "Run | None"], title: str | None = None
 ) -> tuple["MlflowClient", "Run"]:
-    """Open the store and choose a row of these parameters; create one if none is chosen.
+    """Open the store and choose a run of these parameters; create one if none is chosen.
 
     Args:
         root: folder of the store, unless MLFLOW_TRACKING_URI names a server.
         params: the whole parameter file.
-        choose: from their rows, the newest first.
-        title: of a new row; None: what DVC calls the experiment, else preset and short fingerprint.
+        choose: from their runs, the newest first.
+        title: of a new run; None: what DVC calls the experiment, else preset and short fingerprint.
     """
     with locked(root):
         client = connect(root)
         experiment = _experiment(client, root, params["tracking"]["experiment"])
-        run = choose(rows(client, params))
+        run = choose(runs_of(client, params))
         if run is None:
             tags = {FINGERPRINT: fingerprint(params), **runtime_tags(params)}
             run = client.create_run(experiment, tags=tags, run_name=title or _title(params))
@@ -84,8 +86,8 @@ def attach(
     return client, run
 
 
-def rows(client: "MlflowClient", params: Mapping[str, Any]) -> Sequence["Run"]:
-    """The rows of these parameters, the newest first."""
+def runs_of(client: "MlflowClient", params: Mapping[str, Any]) -> Sequence["Run"]:
+    """The runs of these parameters, the newest first."""
     known = client.get_experiment_by_name(params["tracking"]["experiment"])
     if known is None:
         return []
@@ -94,7 +96,7 @@ def rows(client: "MlflowClient", params: Mapping[str, Any]) -> Sequence["Run"]:
 
 
 def set_tags(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> None:
-    """Set those that the row, as it was read, lacks or has with another value."""
+    """Set those that the run, as it was read, lacks or has with another value."""
     for key, value in tags.items():
         if run.data.tags.get(key) != value:
             client.set_tag(run.info.run_id, key, value)
@@ -113,7 +115,7 @@ def _title(params: Mapping[str, Any]) -> str:
 def _experiment(client: "MlflowClient", root: Path, name: str) -> str:
     known = client.get_experiment_by_name(name)
     if known is None:
-        artifacts = None if os.environ.get("MLFLOW_TRACKING_URI") else (root.resolve() / "mlartifacts").as_uri()
+        artifacts = None if os.environ.get("MLFLOW_TRACKING_URI") else (root.resolve() / ARTIFACTS).as_uri()
         return client.create_experiment(name, artifact_location=artifacts, tags=PAGE)
     for key, value in PAGE.items():
         if known.tags.get(key) != value:
@@ -122,7 +124,7 @@ def _experiment(client: "MlflowClient", root: Path, name: str) -> str:
 
 
 def _log_params(client: "MlflowClient", run: "Run", params: Mapping[str, Any]) -> None:
-    """Log what the row lacks: everything if it is new, the rest if its creator died on the way."""
+    """Log what the run lacks: everything if it is new, the rest if its creator died on the way."""
     from mlflow.entities import Param
 
     missing = [Param(key, value) for key, value in flat(params).items() if key not in run.data.params]

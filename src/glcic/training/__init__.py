@@ -1,1 +1,1 @@
-"""Training: one loop for all phases, its checkpoints, losses, optimizers, learning curves and samples."""
+"""Training: a loop for all phases, checkpoints, losses, optimizers, learning curves and samples."""

@@ -1,10 +1,10 @@
-"""The scratch folder: checkpoints that survive an interruption, and the lock that keeps a second trainer out.
+"""Checkpoints that survive an interruption, and the lock that keeps a second trainer out.
 
-Checkpoints are no outputs: DVC deletes outputs before a rerun. They lie in a git-ignored folder, one per
-fingerprint of everything that decides the result, so a changed parameter, input or source never resumes the
-wrong training. With a constant learning rate no step depends on how many there will be; then `steps` is left out
-of the fingerprint, and a longer training goes on from the last checkpoint of a shorter one. How long the
-checkpoint of a finished training stays is in `finished.py`.
+Checkpoints are not DVC outputs, because DVC deletes outputs before a rerun. They are in a git-ignored folder, one per
+fingerprint of everything that determines the result, so a changed parameter, input or source never resumes the wrong
+training. With a constant learning rate, no step depends on the number of steps; then `steps` is left out of the
+fingerprint, and a longer training continues from the last checkpoint of a shorter one. `finished.py` decides how long
+the checkpoint of a finished training is kept.
 """
 
 import hashlib
@@ -25,16 +25,16 @@ from pathspec import GitIgnoreSpec
 from glcic.errors import UserError
 from glcic.files import atomic, sha256_of, write_text
 
-FINISHED = "finished.json"  # in the folder of a finished training, until one that goes on from it saves
+FINISHED = "finished.json"  # in the folder of a finished training, until one that continues it saves
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What is remembered of a finished training.
+    """Record of a finished training.
 
     Attributes:
-        models: fingerprint of the models it ended in.
-        extendable: whether a longer training may go on from its checkpoint.
+        models: fingerprint of the resulting models.
+        extendable: whether a longer training may continue from its checkpoint.
         settled: whether a later stage has started from its models.
     """
 
@@ -44,11 +44,14 @@ class Finished:
 
 
 def content_hash(sections: Mapping[str, Any], files: Iterable[Path]) -> str:
-    """SHA-256 (hex) over a stage's parameters and the content of its inputs and sources.
+    """SHA-256 (hexadecimal) of a stage's parameters and the content of its inputs and sources.
 
     Args:
-        sections: plain data of the parameter sections the stage is handed.
-        files: files or folders, of which DVC's own part counts; their names as given count, so pass relative paths.
+        sections: plain data of the stage's parameter sections.
+        files: files or folders, without files that DVC ignores; names are hashed as given, so pass relative paths.
+
+    Raises:
+        UserError: a file does not exist.
     """
     digest = hashlib.sha256(json.dumps(sections, sort_keys=True).encode())
     for path in sorted(files):
@@ -60,31 +63,33 @@ def content_hash(sections: Mapping[str, Any], files: Iterable[Path]) -> str:
 
 
 def _members(folder: Path) -> list[Path]:
-    """The files of a folder, without those that .dvcignore names: DVC sees no change in these either."""
+    """Files of a folder, sorted, without those in .dvcignore, whose changes DVC ignores as well."""
     ignore = Path(".dvcignore")
     ignored = GitIgnoreSpec.from_lines(ignore.read_text().splitlines() if ignore.exists() else [])
     return sorted(p for p in folder.rglob("*") if p.is_file() and not ignored.match_file(p.as_posix()))
 
 
 def extendable(section: Mapping[str, Any]) -> bool:
-    """Whether every step of a training, its section given as plain data, is the same however many follow it."""
-    return section["schedule"] == "constant" and section["steps"] > 0
+    """Whether the steps of a training, whose section is given as plain data, do not depend on their number."""
+    return section["lr_schedule"] == "constant" and section["steps"] > 0
 
 
 def checkpoint_key(stage: str, sections: Mapping[str, Any], files: Iterable[Path]) -> str:
-    """`content_hash` of a training stage, without its number of steps where that decides nothing but the end."""
+    """Content hash of a training stage; the number of steps is left out if it determines only where training ends."""
     own = sections[stage]
     if extendable(own):
         sections = {**sections, stage: {name: value for name, value in own.items() if name != "steps"}}
     return content_hash(sections, files)
 
 
-class Scratch:
-    """The scratch folder of one stage under one fingerprint.
+class Checkpoints:
+    """The checkpoints of one stage under one fingerprint.
 
     Attributes:
-        folder: holds the checkpoint and, when the training has finished, what is remembered of it.
-        lock_file: beside the folder; whoever trains or removes it holds the lock.
+        stage: name of the stage.
+        folder: holds the checkpoint and, after the end of the training, its record.
+        checkpoint: the checkpoint file.
+        lock_file: beside the folder; a process holds the lock while it trains there or removes the folder.
     """
 
     def __init__(self, root: Path, stage: str, fingerprint: str) -> None:
@@ -96,17 +101,17 @@ class Scratch:
         self._owner = self.folder.with_suffix(".owner")
 
     @staticmethod
-    def all_finished(root: Path, stage: str) -> list["Scratch"]:
-        """The folders of a stage's finished trainings, the one that finished last at the end."""
+    def all_finished(root: Path, stage: str) -> list["Checkpoints"]:
+        """List a stage's finished trainings, the latest last."""
         found = []
         for mark in (root / "checkpoints").glob(f"{stage}-*/{FINISHED}"):
-            with suppress(FileNotFoundError):  # another experiment removes it at the same time
+            with suppress(FileNotFoundError):  # another experiment has just removed it
                 found.append((mark.stat().st_mtime_ns, mark.parent.name.removeprefix(f"{stage}-")))
-        return [Scratch(root, stage, fingerprint) for _, fingerprint in sorted(found)]
+        return [Checkpoints(root, stage, fingerprint) for _, fingerprint in sorted(found)]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder; wait, saying for whom, while another trainer has it."""
+        """Lock the folder; while another process trains there, say so and wait."""
         self.lock_file.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.lock_file)
         try:
@@ -123,10 +128,10 @@ class Scratch:
             lock.release()
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write a checkpoint in place of the last one, whole or not at all.
+        """Replace the last checkpoint atomically.
 
         Raises:
-            UserError: the disk is full; the last checkpoint stays.
+            UserError: the disk is full; the last checkpoint is kept.
         """
         self._finished.unlink(missing_ok=True)
         buffer = io.BytesIO()
@@ -137,7 +142,11 @@ class Scratch:
             os.fsync(file.fileno())
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The last checkpoint, or None."""
+        """Load the last checkpoint, or None if there is none.
+
+        Raises:
+            UserError: the checkpoint is damaged.
+        """
         if not self.checkpoint.exists():
             return None
         try:
@@ -146,15 +155,16 @@ class Scratch:
             raise UserError(f"{self.checkpoint} is damaged ({error}); delete it to start this stage anew") from None
 
     def finish(self, models: Path, *, extendable: bool) -> None:
-        """Remember which models, a folder, this training ended in, and whether a longer one may go on from it."""
+        """Record the resulting models, a folder, and whether a longer training may continue from the checkpoint."""
         self.remember(Finished(content_hash({}, [models]), extendable))
 
     def remember(self, finished: Finished) -> None:
+        """Write the record of a finished training."""
         write_text(self._finished, json.dumps(asdict(finished)))
 
     @property
     def finished(self) -> Finished | None:
-        """What is remembered of the training that the checkpoint is the end of; None: it has not finished."""
+        """Record of the training whose last checkpoint this is; None if it has not finished."""
         try:
             return Finished(**json.loads(self._finished.read_text()))
         except FileNotFoundError:

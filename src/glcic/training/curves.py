@@ -1,4 +1,4 @@
-"""Learning curves: one point at each validation, as a CSV that DVC and pandas plot."""
+"""Learning curves with one point per validation, as CSV files that DVC and pandas can plot."""
 
 import csv
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ Point = dict[str, float]
 
 
 def write_curve(path: Path, curve: Sequence[Point]) -> None:
-    """Columns: step, images, schedule (factor of the learning rate), mean losses since the previous point,
-    validation scores (`val_…`).
+    """Write a learning curve as CSV.
 
-    No times: they would differ from run to run, and the file is an output.
+    Columns: step, images_seen, lr_factor, mean losses since the previous point, validation scores (`val_…`). Times are
+    left out: they would differ from run to run, and the file is a DVC output.
     """
     columns = list(dict.fromkeys(name for point in curve for name in point))
     with atomic(path) as temporary, temporary.open("w", newline="") as file:
@@ -25,4 +25,4 @@ def write_curve(path: Path, curve: Sequence[Point]) -> None:
 def _text(point: Point, column: str) -> str:
     if column not in point:
         return ""
-    return str(int(point[column])) if column in ("step", "images") else f"{point[column]:.7g}"
+    return str(int(point[column])) if column in ("step", "images_seen") else f"{point[column]:.7g}"

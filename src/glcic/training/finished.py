@@ -1,11 +1,12 @@
-"""How long the checkpoint of a finished training stays.
+"""Removal of the checkpoints of finished trainings.
 
-At first each one does: should DVC be killed before it has recorded the stage, the stage finds its work done. Once a
-later stage has started from its models it goes, unless a longer training may go on from it (see `checkpoints.py`). Of
-those the newest stays, one per stage: networks, optimisers and the best weights, about four times the models.
+At first, every checkpoint is kept: if DVC is killed before it has recorded the stage, the next run finds the work done.
+Once a later stage has started from the models, the checkpoint is removed, unless a longer training may continue from it
+(see `checkpoints.py`). Of those, the newest is kept, one per stage: networks, optimizers and the best weights, about
+four times the size of the models.
 
-This only ever removes checkpoints, and without one a training ends in the same weights, later. No stage need list
-this file, therefore.
+This module only removes checkpoints, and without a checkpoint a training ends in the same weights, only later.
+Therefore no stage needs to list this file as a dependency.
 """
 
 import shutil
@@ -15,32 +16,32 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from glcic.training.checkpoints import Scratch, content_hash
+from glcic.training.checkpoints import Checkpoints, content_hash
 
 
 def settle(root: Path, stage: str, models: Path) -> None:
-    """A later stage has started from `models`: keep or remove the checkpoint of the training they are of.
+    """Keep or remove the checkpoint of a training, once a later stage has started from its models.
 
-    What stays of earlier trainings of the stage goes as well. Trainings that have not finished keep their
-    checkpoint, as do those that another process is at, and those from whose models no later stage has started.
+    Checkpoints that were kept of the stage's earlier trainings are removed as well. Unfinished trainings keep their
+    checkpoints, as do trainings in progress and those from whose models no later stage has started.
 
     Args:
-        root: scratch folder of the project.
-        stage: whose models they are.
+        root: folder of the project's checkpoints and locks.
+        stage: name of the stage that trained the models.
         models: folder of its outputs.
     """
     digest = content_hash({}, [models])
-    found = Scratch.all_finished(root, stage)
-    of_models = [scratch for scratch in found if scratch.finished and scratch.finished.models == digest]
-    if not of_models:  # they are from DVC's cache
+    found = Checkpoints.all_finished(root, stage)
+    of_models = [one for one in found if one.finished and one.finished.models == digest]
+    if not of_models:  # the models are from DVC's cache
         return
-    for scratch in found:
-        # A folder that somebody is training in is left alone; while we hold its lock, nobody begins to.
-        with suppress(Timeout), FileLock(scratch.lock_file, timeout=0):
-            finished = scratch.finished
+    for checkpoints in found:
+        # Skip a folder in which another process is training; while we hold the lock, none can start there.
+        with suppress(Timeout), FileLock(checkpoints.lock_file, timeout=0):
+            finished = checkpoints.finished
             if finished is None:
                 continue
-            if scratch is of_models[-1] and finished.extendable:
-                scratch.remember(replace(finished, settled=True))
+            if checkpoints is of_models[-1] and finished.extendable:
+                checkpoints.remember(replace(finished, settled=True))
             elif finished.settled or finished.models == digest:
-                shutil.rmtree(scratch.folder, ignore_errors=True)
+                shutil.rmtree(checkpoints.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The one training loop of all three phases."""
+"""The training loop, shared by all three phases."""
 
 import copy
 import os
@@ -18,31 +18,31 @@ from tqdm import tqdm
 from glcic.data.batches import Batch, TrainingBatches, loader
 from glcic.errors import UserError
 from glcic.params import Runtime, Training
-from glcic.training.checkpoints import Scratch
+from glcic.training.checkpoints import Checkpoints
 from glcic.training.curves import Point
-from glcic.training.optimizers import schedule_factor, set_learning_rate
+from glcic.training.optimizers import lr_factor, set_lr
 from glcic.training.phase import Phase, total
 from glcic.training.stop import Stopped, StopRequest
 
 
 @dataclass
-class Progress:
-    """Everything but networks and optimisers that a resumed training needs."""
+class TrainState:
+    """State that a resumed training needs besides its networks and optimizers."""
 
     step: int = 0
     curve: list[Point] = field(default_factory=list)
-    sums: dict[str, Tensor] = field(default_factory=dict)  # of the losses since the last point of the curve
+    sums: dict[str, Tensor] = field(default_factory=dict)  # sums of the losses since the last point of the curve
     best: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # weights at the best validation score
     best_score: float = float("-inf")
 
 
 def start_fabric(runtime: Runtime, section: Training) -> Fabric:
-    """Device, precision and processes; after it every operation is deterministic.
+    """Set up device, precision and processes, and make all operations deterministic.
 
     Raises:
-        UserError: the device asked for is not there.
+        UserError: the requested device is not available.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products on CUDA vary
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # otherwise matrix products on CUDA vary
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time
     torch.backends.cudnn.benchmark = False
@@ -54,7 +54,7 @@ def start_fabric(runtime: Runtime, section: Training) -> Fabric:
             f"runtime.accelerator = {runtime.accelerator}, runtime.devices = {runtime.devices}: not available here "
             f"({error}); accelerator: cpu always works"
         ) from None
-    torch.set_num_threads(runtime.threads)  # after launch, which sets its own
+    torch.set_num_threads(runtime.num_threads)  # after the launch, which sets another number
     return fabric
 
 
@@ -63,196 +63,201 @@ def train(
     batches: TrainingBatches,
     validation: Sequence[Batch],
     section: Training,
-    scratch: Scratch,
+    checkpoints: Checkpoints,
     *,
-    workers: int,
+    num_workers: int,
     parent: int | None,
     score: str | None,
-) -> Iterator[Progress]:
+) -> Iterator[TrainState]:
     """Train from the last checkpoint, or from the start, to the section's last step.
 
     Args:
-        workers: processes that prepare batches ahead.
+        phase: the phase, with its networks in their initial state.
+        batches: the training batches.
+        validation: the validation batches.
+        section: the parameters of the stage.
+        checkpoints: the checkpoints of the stage.
+        num_workers: number of processes that prefetch batches.
         parent: process id of DVC, if it started the stage; see `StopRequest`.
         score: name of the validation score whose best weights are kept; None keeps none.
 
     Yields:
-        The one progress, which goes on: at the start, and whenever the curve has a new point. The phase's networks have
-        the last weights.
+        The state, always the same object, at the start and at every new point of the curve. The phase's networks
+        have the latest weights.
 
     Raises:
-        Stopped: a signal, or the death of DVC; the checkpoint holds everything.
+        Stopped: a signal, or the end of DVC, stopped the training; the checkpoint is complete.
         UserError: the disk has no room for the checkpoints, or the training has diverged.
     """
     fabric = phase.fabric
-    progress = _resume(phase, section, scratch)
-    remaining = range(progress.step, section.steps)
+    state = _resume(phase, section, checkpoints)
+    remaining = range(state.step, section.steps)
     if not remaining:
-        # A skipped phase, whose curve is one point, or one whose last validation the checkpoint does not have.
-        if not (progress.curve and progress.curve[-1]["step"] == section.steps):
-            _validate(phase, validation, section, progress, score)
-        yield progress
+        # The phase is skipped, and its curve is a single point, or the checkpoint lacks the last validation.
+        if not (state.curve and state.curve[-1]["step"] == section.steps):
+            _validate(phase, validation, section, state, score)
+        yield state
         return
-    _announce(phase, batches, section, scratch, remaining)
-    yield progress
-    with StopRequest(parent) as stop, _bar(section, scratch, progress, fabric) as bar:
-        for batch in loader(batches, remaining, workers, fabric.device.type == "cuda"):
-            losses = _step(phase, batch, section, progress)
-            bar.update(section.batch)
-            if progress.step % 20 == 0 and not bar.disable:
+    _announce(phase, batches, section, checkpoints, remaining)
+    yield state
+    with StopRequest(parent) as stop, _bar(section, checkpoints, state, fabric) as bar:
+        for batch in loader(batches, remaining, num_workers, fabric.device.type == "cuda"):
+            losses = _step(phase, batch, section, state)
+            bar.update(section.batch_size)
+            if state.step % 20 == 0 and not bar.disable:
                 bar.set_postfix({name: f"{loss.item():.4f}" for name, loss in losses.items()})  # a sync point
 
-            last = progress.step == section.steps
-            due = progress.step % section.validate_every == 0
-            saved = last and not due  # a longer training would not validate here, and may go on from this checkpoint
-            if saved:
-                _save(phase, progress, scratch)
+            last = state.step == section.steps
+            due = state.step % section.validate_every == 0
+            early = last and not due  # a longer training may continue from here, and would not validate now
+            if early:
+                _save(phase, state, checkpoints)
             if last or due:
-                _validate(phase, validation, section, progress, score)
-                yield progress
+                _validate(phase, validation, section, state, score)
+                yield state
             stopping = _wanted_anywhere(stop, fabric)
-            if not saved and (last or stopping or progress.step % section.checkpoint_every == 0):
-                _save(phase, progress, scratch)
+            if not early and (last or stopping or state.step % section.checkpoint_every == 0):
+                _save(phase, state, checkpoints)
             if stopping and not last:
                 raise Stopped(
-                    f"{scratch.stage}: stopped after step {progress.step} of {section.steps} ({stop.reason}); "
-                    "the checkpoint is saved, run the same command again to go on"
+                    f"{checkpoints.stage}: stopped after step {state.step} of {section.steps} ({stop.reason}); "
+                    "the checkpoint is saved, run the same command again to continue"
                 )
 
 
-def _step(phase: Phase, batch: Batch, section: Training, progress: Progress) -> dict[str, Tensor]:
-    """Train on one batch, at the learning rates of the step; returns its losses."""
-    for optimiser in phase.optimisers.values():
-        set_learning_rate(optimiser, schedule_factor(section.schedule, progress.step, section.steps))
-    losses = phase.step([phase.images(part) for part in batch.split(section.accumulate)])
+def _step(phase: Phase, batch: Batch, section: Training, state: TrainState) -> dict[str, Tensor]:
+    """Train on one batch with the learning rate of the step; returns scalar losses."""
+    for optimizer in phase.optimizers.values():
+        set_lr(optimizer, lr_factor(section.lr_schedule, state.step, section.steps))
+    losses = phase.step([phase.preprocess(part) for part in batch.split(section.grad_accum_steps)])
     for name, loss in losses.items():
-        progress.sums[name] = progress.sums.get(name, torch.zeros_like(loss)) + loss
-    progress.step += 1
+        state.sums[name] = state.sums.get(name, torch.zeros_like(loss)) + loss
+    state.step += 1
     return losses
 
 
-def _bar(section: Training, scratch: Scratch, progress: Progress, fabric: Fabric) -> "tqdm[Any]":
+def _bar(section: Training, checkpoints: Checkpoints, state: TrainState, fabric: Fabric) -> "tqdm[Any]":
     return tqdm(
-        total=section.steps * section.batch,
-        initial=progress.step * section.batch,
-        desc=scratch.stage,
+        total=section.steps * section.batch_size,
+        initial=state.step * section.batch_size,
+        desc=checkpoints.stage,
         unit=" images",
-        disable=True if fabric.global_rank else None,  # None: shown on a terminal only
+        disable=True if fabric.global_rank else None,  # None shows it on terminals only
     )
 
 
 def _wanted_anywhere(stop: StopRequest, fabric: Fabric) -> bool:
-    """Whether to stop; every process of a training gets the same answer."""
+    """Whether any process was asked to stop; all processes get the same answer."""
     if fabric.world_size == 1:
         return bool(stop.reason)
     return total(fabric, torch.tensor(float(bool(stop.reason)), device=fabric.device)).item() > 0
 
 
-def _save(phase: Phase, progress: Progress, scratch: Scratch) -> None:
-    """Save a checkpoint, once for all processes, which go on or stop only when it stands."""
-    if phase.fabric.world_size > 1:  # every process resumes from the same sums
-        progress.sums = {k: total(phase.fabric, v) / phase.fabric.world_size for k, v in progress.sums.items()}
+def _save(phase: Phase, state: TrainState, checkpoints: Checkpoints) -> None:
+    """Save one checkpoint for all processes, and let them continue only after it is written."""
+    if phase.fabric.world_size > 1:  # all processes resume from the same sums
+        state.sums = {k: total(phase.fabric, v) / phase.fabric.world_size for k, v in state.sums.items()}
     if phase.fabric.global_rank == 0:
-        scratch.save(_state(phase, progress))
+        checkpoints.save(_state(phase, state))
     phase.fabric.barrier()
 
 
 def _validate(
-    phase: Phase, validation: Sequence[Batch], section: Training, progress: Progress, score: str | None
+    phase: Phase, validation: Sequence[Batch], section: Training, state: TrainState, score: str | None
 ) -> None:
-    """Add a point to the curve, and keep the weights if they are the best so far."""
-    factor = schedule_factor(section.schedule, progress.step - 1, section.steps) if section.steps else 1.0
-    since = progress.step - (int(progress.curve[-1]["step"]) if progress.curve else 0)
-    point: Point = {"step": progress.step, "images": progress.step * section.batch, "schedule": factor}
-    for name, summed in progress.sums.items():
+    """Add a point to the curve, and keep the weights if they score best so far."""
+    factor = lr_factor(section.lr_schedule, state.step - 1, section.steps) if section.steps else 1.0
+    since = state.step - (int(state.curve[-1]["step"]) if state.curve else 0)
+    point: Point = {"step": state.step, "images_seen": state.step * section.batch_size, "lr_factor": factor}
+    for name, summed in state.sums.items():
         point[name] = total(phase.fabric, summed).item() / phase.fabric.world_size / since
-    progress.sums = {}
+    state.sums = {}
     point |= phase.validate(validation)
-    progress.curve.append(point)
+    state.curve.append(point)
     if not all(np.isfinite(list(point.values()))):
-        raise UserError(
-            f"training diverged before step {progress.step}: {point}; lower the learning rate of this stage"
-        )
-    if score is not None and point[score] > progress.best_score:
-        progress.best_score = point[score]
-        progress.best = {"completion": copy.deepcopy(phase.kept("completion").state_dict())}
+        raise UserError(f"training diverged before step {state.step}: {point}; lower the learning rate of this stage")
+    if score is not None and point[score] > state.best_score:
+        state.best_score = point[score]
+        state.best = {"generator": copy.deepcopy(phase.scored("generator").state_dict())}
 
 
-def _state(phase: Phase, progress: Progress) -> dict[str, Any]:
+def _state(phase: Phase, state: TrainState) -> dict[str, Any]:
     return {
-        "progress": dict(vars(progress)),
+        "train_state": dict(vars(state)),
         "networks": {name: network.state_dict() for name, network in phase.networks.items()},
-        "optimisers": {name: optimiser.state_dict() for name, optimiser in phase.optimisers.items()},
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in phase.optimizers.items()},
         "averages": {name: average.state_dict() for name, average in phase.averages.items()},
         "memory": dict(phase.memory),
     }
 
 
-def _load(phase: Phase, state: dict[str, Any]) -> None:
+def _load(phase: Phase, saved: dict[str, Any]) -> None:
     for name, network in phase.networks.items():
-        network.load_state_dict(state["networks"][name])
-    for name, optimiser in phase.optimisers.items():
-        optimiser.load_state_dict(state["optimisers"][name])
+        network.load_state_dict(saved["networks"][name])
+    for name, optimizer in phase.optimizers.items():
+        optimizer.load_state_dict(saved["optimizers"][name])
     for name, average in phase.averages.items():
-        average.load_state_dict(state["averages"][name])
-    phase.memory = dict(state["memory"])
+        average.load_state_dict(saved["averages"][name])
+    phase.memory = dict(saved["memory"])
 
 
-def _resume(phase: Phase, section: Training, scratch: Scratch) -> Progress:
-    """Go on from the checkpoint, unless it is beyond the last step, or of a training that is to be repeated."""
-    state = scratch.load(phase.fabric.device)
-    if state is None:
-        return Progress()
-    progress = Progress(**state["progress"])
-    finished = scratch.finished
-    # DVC has recorded a settled training. If the same is wanted again, then by --force: in earnest.
-    repeated = finished is not None and finished.settled and progress.step == section.steps
-    if progress.step > section.steps or repeated:
-        return Progress()
-    if finished is not None and progress.step < section.steps and phase.fabric.global_rank == 0:
-        print(f"{scratch.stage}: goes on from the finished training of {progress.step} steps", flush=True)
-    _load(phase, state)
-    return progress
+def _resume(phase: Phase, section: Training, checkpoints: Checkpoints) -> TrainState:
+    """Resume from the checkpoint, unless it is beyond the last step, or its training is to be repeated."""
+    saved = checkpoints.load(phase.fabric.device)
+    if saved is None:
+        return TrainState()
+    state = TrainState(**saved["train_state"])
+    finished = checkpoints.finished
+    # DVC has recorded a settled training, so a request for the same one means that the user forced a rerun.
+    repeated = finished is not None and finished.settled and state.step == section.steps
+    if state.step > section.steps or repeated:
+        return TrainState()
+    if finished is not None and state.step < section.steps and phase.fabric.global_rank == 0:
+        print(f"{checkpoints.stage}: goes on from the finished training of {state.step} steps", flush=True)
+    _load(phase, saved)
+    return state
 
 
-def _announce(phase: Phase, batches: TrainingBatches, section: Training, scratch: Scratch, remaining: range) -> None:
-    """Say how long it will take and how much disk, from a few trial steps that are then undone.
+def _announce(
+    phase: Phase, batches: TrainingBatches, section: Training, checkpoints: Checkpoints, remaining: range
+) -> None:
+    """Print estimates of time and disk space, from a few trial steps that are then undone.
 
     Raises:
-        UserError: the checkpoints will not fit on the disk.
+        UserError: the checkpoints do not fit on the disk.
     """
-    before = copy.deepcopy(_state(phase, Progress()))
+    before = copy.deepcopy(_state(phase, TrainState()))
     batch = batches[remaining.start]
     seconds = []
     for _ in range(3):  # the first one also warms up
         started = time.monotonic()
-        for loss in phase.step([phase.images(part) for part in batch.split(section.accumulate)]).values():
-            loss.item()  # wait for the device
+        for loss in phase.step([phase.preprocess(part) for part in batch.split(section.grad_accum_steps)]).values():
+            loss.item()  # waits for the device
         seconds.append(time.monotonic() - started)
-    after = _state(phase, Progress())
+    after = _state(phase, TrainState())
     _load(phase, before)
-    # A checkpoint holds networks, optimisers and the best weights; a new one stands beside the old for a moment.
+    # A checkpoint holds networks, optimizers and the best weights; the old and the new one coexist for a moment.
     needed = 2 * (_bytes(after) + _bytes(after["networks"]))
-    scratch.folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(scratch.folder).free
+    checkpoints.folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(checkpoints.folder).free
     if needed > free:
         raise UserError(
-            f"{scratch.folder}: checkpoints need {needed / 1e6:.0f} MB, but {free / 1e6:.0f} MB are free; free some"
+            f"{checkpoints.folder}: checkpoints need {needed / 1e6:.0f} MB, but {free / 1e6:.0f} MB are free; free some"
         )
     if phase.fabric.global_rank:
         return
     minutes = min(seconds[1:]) * len(remaining) / 60
     print(
-        f"{scratch.stage}: steps {remaining.start}–{section.steps}, batch {section.batch}, on "
+        f"{checkpoints.stage}: steps {remaining.start}–{section.steps}, batch {section.batch_size}, on "
         f"{phase.fabric.device} ({phase.fabric.world_size} process(es)); about {minutes:.1f} minutes and "
         f"{needed / 1e6:.0f} MB of disk",
         flush=True,
     )
 
 
-def _bytes(state: Any) -> int:
-    if isinstance(state, Tensor):
-        return state.numel() * state.element_size()
-    if isinstance(state, dict):
-        return sum(_bytes(value) for value in state.values())
+def _bytes(tree: Any) -> int:
+    if isinstance(tree, Tensor):
+        return tree.numel() * tree.element_size()
+    if isinstance(tree, dict):
+        return sum(_bytes(value) for value in tree.values())
     return 0

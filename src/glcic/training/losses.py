@@ -1,64 +1,62 @@
 """Reconstruction and adversarial losses."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, pad, relu
 
 from glcic.masks.geometry import composite
-from glcic.params import AdversarialLoss, Reconstruction
+from glcic.params import GANLoss, PixelLoss, Reconstruction
 
 WINDOW, SIGMA, K1, K2 = 11, 1.5, 0.01, 0.03  # of SSIM, as in Wang et al., 2004
-MAGNITUDE_EPSILON = 1e-12  # at 0, in flat areas, the root alone has no finite gradient; √ε is far below any edge
+MAGNITUDE_EPSILON = 1e-12  # the gradient of the root is infinite at 0, in flat areas; √ε is far below any edge
 
 
 def reconstruction_loss(output: Tensor, image: Tensor, region: Tensor, section: Reconstruction, span: float) -> Tensor:
-    """Weighted sum of the pixel, edge and SSIM errors; what has weight 0 is not computed.
+    """Weighted sum of pixel, edge and SSIM losses; a loss of weight 0 is not computed.
 
-    Edges and SSIM look beyond a pixel, so they compare the image with the output put into it.
+    Edges and SSIM depend on surrounding pixels, so they compare the image with the composite.
 
     Args:
-        output, image: (N, 3, H, W).
+        output, image: (N, 3, H, W), in the networks' range.
         region: (N, 1, H, W), 1 where the output counts: the hole, the dilated hole or the whole image.
-        section: the weights of the errors, and which pixel error.
-        span: of the images' values, 1 for [0, 1] and 2 for [−1, 1].
+        section: the weights, and the kind of pixel loss.
+        span: width of the networks' range: 1 for [0, 1], 2 for [−1, 1].
 
     Returns:
         A scalar.
     """
     completed = composite(output, image, region)
     loss = output.new_zeros(())
-    if section.weight:
-        loss = loss + section.weight * pixel_error(output, image, region, section.error)
-    if section.edges:
-        loss = loss + section.edges * edge_error(completed, image, region)
-    if section.ssim:
-        loss = loss + section.ssim * ssim_error(completed, image, span)
+    if section.pixel_weight:
+        loss = loss + section.pixel_weight * pixel_loss(output, image, region, section.pixel_loss)
+    if section.edge_weight:
+        loss = loss + section.edge_weight * edge_loss(completed, image, region)
+    if section.ssim_weight:
+        loss = loss + section.ssim_weight * ssim_loss(completed, image, span)
     return loss
 
 
-def pixel_error(output: Tensor, image: Tensor, region: Tensor, error: Literal["mse", "l1"]) -> Tensor:
+def pixel_loss(output: Tensor, image: Tensor, region: Tensor, kind: PixelLoss) -> Tensor:
     """Mean error over the pixels of the region.
 
     Args:
         output, image: (N, 3, H, W).
         region: (N, 1, H, W), 1 where the output counts.
-        error: `mse` (the paper) or `l1`.
+        kind: `mse` (the paper) or `l1`.
 
     Returns:
         A scalar: mean squared (or absolute) error per channel and pixel of the region.
     """
     difference = output - image
-    return _mean_over(region, difference.square() if error == "mse" else difference.abs())
+    return _mean_over(region, difference.square() if kind == "mse" else difference.abs())
 
 
-def edge_error(completed: Tensor, image: Tensor, region: Tensor) -> Tensor:
+def edge_loss(completed: Tensor, image: Tensor, region: Tensor) -> Tensor:
     """Mean absolute difference of the Sobel magnitudes over the pixels of the region.
 
     Args:
-        completed: (N, C, H, W), the output inside the region and the image outside, so that the region's rim
-            has the edges people see.
+        completed: (N, C, H, W), the output inside the region and the image outside, so that the rim of the region
+            has the edges that people see.
         image: (N, C, H, W).
         region: (N, 1, H, W), 1 where edges count.
 
@@ -69,9 +67,9 @@ def edge_error(completed: Tensor, image: Tensor, region: Tensor) -> Tensor:
 
 
 def sobel_magnitude(image: Tensor) -> Tensor:
-    """√(gx² + gy² + ε) of every channel, with borders replicated: (N, C, H, W).
+    """Sobel magnitude √(gx² + gy² + ε) of every channel of images (N, C, H, W), with replicated borders; same shape.
 
-    The kernels are not scaled: a step of height 1 has magnitude 4, and √20 times the values' span is the most.
+    The kernels are not scaled: a step of height 1 has magnitude 4, and the maximum is √20 times the values' span.
     ε keeps the gradient finite in flat areas.
     """
     channels = image.shape[1]
@@ -81,15 +79,15 @@ def sobel_magnitude(image: Tensor) -> Tensor:
     return (gradient.unflatten(1, (channels, 2)).square().sum(dim=2) + MAGNITUDE_EPSILON).sqrt()
 
 
-def ssim_error(completed: Tensor, image: Tensor, span: float) -> Tensor:
-    """1 − SSIM (Wang, Bovik, Sheikh, Simoncelli: Image Quality Assessment, 2004) with the authors' settings.
+def ssim_loss(completed: Tensor, image: Tensor, span: float) -> Tensor:
+    """Loss 1 − SSIM (Wang, Bovik, Sheikh, Simoncelli: Image Quality Assessment, 2004) with the authors' settings.
 
-    Gaussian window of 11×11 and σ = 1.5, on every channel, over the places where the whole window lies inside the
-    image. On images of fewer than 11 pixels the window is the largest odd one that fits.
+    The Gaussian window is 11×11 with σ = 1.5. It is applied to every channel, wherever it lies entirely inside the
+    image. In images of fewer than 11 pixels, it is the largest odd window that fits.
 
     Args:
-        completed, image: (N, C, H, W).
-        span: of the images' values, 1 for [0, 1] and 2 for [−1, 1].
+        completed, image: (N, C, H, W), in the networks' range.
+        span: width of the networks' range: 1 for [0, 1], 2 for [−1, 1].
 
     Returns:
         A scalar in [0, 2]: mean over images and channels.
@@ -104,9 +102,9 @@ def ssim_error(completed: Tensor, image: Tensor, span: float) -> Tensor:
 
 
 def _gaussian_means(side: int, smallest: int) -> Tensor:
-    """A matrix whose product with a column of pixels is its Gaussian means: (side − window + 1, side).
+    """Matrix (side − window + 1, side) that maps a column of pixels to its Gaussian means.
 
-    On a processor ten times as fast as the same convolution.
+    On a CPU, it is ten times as fast as the same convolution.
     """
     window = min(WINDOW, smallest - 1 + smallest % 2)
     offset = torch.arange(side) - torch.arange(side - window + 1)[:, None]
@@ -117,20 +115,24 @@ def _gaussian_means(side: int, smallest: int) -> Tensor:
 def _mean_over(region: Tensor, error: Tensor) -> Tensor:
     """Mean over the channels and pixels of each image's own region, then over images.
 
-    Averaged over all pixels instead, the weight of an image would grow with its hole.
+    In a mean over all pixels, the weight of an image would grow with its hole.
     """
     area = error.shape[1] * region.sum(dim=(1, 2, 3))
     return ((error * region).sum(dim=(1, 2, 3)) / area).mean()
 
 
-def real_loss(logits: Tensor, kind: AdversarialLoss = "bce", label: float = 1.0) -> Tensor:
-    """The discriminator's loss on real images, mean over all their labels.
+def d_loss_real(logits: Tensor, kind: GANLoss = "bce", label: float = 1.0) -> Tensor:
+    """Discriminator's loss on real images, mean over all logits.
 
-    `bce`: −y log σ(D) − (1 − y) log(1 − σ(D)); `hinge`: max(0, 1 − D); `least_squares`: (D − y)².
+    `bce`: −y log σ(D) − (1 − y) log(1 − σ(D)); `hinge`: max(0, 1 − D); `lsgan`: (D − y)².
 
     Args:
-        logits: D, (N, K), K labels for each image.
-        label: y, below 1 for one-sided label smoothing (Salimans et al., 2016); the hinge has none.
+        logits: D, (N, K), K logits for each image.
+        kind: the form of the loss.
+        label: y, below 1 for one-sided label smoothing (Salimans et al., 2016); not used by the hinge loss.
+
+    Returns:
+        A scalar.
     """
     if kind == "bce":
         return binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
@@ -139,13 +141,17 @@ def real_loss(logits: Tensor, kind: AdversarialLoss = "bce", label: float = 1.0)
     return (logits - label).square().mean()
 
 
-def completed_loss(logits: Tensor, kind: AdversarialLoss = "bce") -> Tensor:
-    """The discriminator's loss on completed images, mean over all their labels.
+def d_loss_fake(logits: Tensor, kind: GANLoss = "bce") -> Tensor:
+    """Discriminator's loss on completed images, mean over all logits.
 
-    `bce`: −log(1 − σ(D)); `hinge`: max(0, 1 + D); `least_squares`: D².
+    `bce`: −log(1 − σ(D)); `hinge`: max(0, 1 + D); `lsgan`: D².
 
     Args:
-        logits: D, (N, K), K labels for each image.
+        logits: D, (N, K), K logits for each image.
+        kind: the form of the loss.
+
+    Returns:
+        A scalar.
     """
     if kind == "bce":
         return binary_cross_entropy_with_logits(logits, torch.zeros_like(logits))
@@ -154,13 +160,17 @@ def completed_loss(logits: Tensor, kind: AdversarialLoss = "bce") -> Tensor:
     return logits.square().mean()
 
 
-def generator_loss(logits: Tensor, kind: AdversarialLoss = "bce") -> Tensor:
-    """The completion network's adversarial loss on its completed images, mean over all their labels.
+def g_loss(logits: Tensor, kind: GANLoss = "bce") -> Tensor:
+    """Generator's adversarial loss on its completed images, mean over all logits.
 
-    `bce`: −log σ(D), the form whose gradient does not vanish when D wins; `hinge`: −D; `least_squares`: (D − 1)².
+    `bce`: −log σ(D), the form whose gradient does not vanish when D wins; `hinge`: −D; `lsgan`: (D − 1)².
 
     Args:
-        logits: D, (N, K), K labels for each image.
+        logits: D, (N, K), K logits for each image.
+        kind: the form of the loss.
+
+    Returns:
+        A scalar.
     """
     if kind == "bce":
         return binary_cross_entropy_with_logits(logits, torch.ones_like(logits))
@@ -170,27 +180,29 @@ def generator_loss(logits: Tensor, kind: AdversarialLoss = "bce") -> Tensor:
 
 
 def r1_penalty(gradient: Tensor) -> Tensor:
-    """½ E‖∇ₓ Σ D(x)‖² over real images (Mescheder, Geiger, Nowozin: Which Training Methods for GANs do actually
-    Converge?, 2018).
+    """R1 penalty ½ E‖∇ₓ Σ D(x)‖² on real images.
+
+    Mescheder, Geiger, Nowozin: Which Training Methods for GANs do actually Converge?, 2018.
 
     Args:
-        gradient: ∇ₓ Σ D(x), (N, C, H, W), of the sum over the labels of all images, itself in a graph.
+        gradient: ∇ₓ Σ D(x), (N, C, H, W), of the sum over the logits of all images, itself in a graph.
 
     Returns:
-        A scalar: mean over images.
+        A scalar, the mean over images.
     """
     return gradient.square().flatten(1).sum(dim=1).mean() / 2
 
 
-def balanced_weight(reconstruction: Tensor, adversarial: Tensor, ratio: float, limit: float = 1e4) -> Tensor:
-    """α such that ‖α ∇adversarial‖ = ratio · ‖∇reconstruction‖ (Esser, Rombach, Ommer: Taming Transformers, 2021).
+def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, ratio: float, limit: float = 1e4) -> Tensor:
+    """Weight α with ‖α ∇adversarial‖ = ratio · ‖∇reconstruction‖ (Esser, Rombach, Ommer: Taming Transformers, 2021).
 
     Args:
-        reconstruction, adversarial: the losses' gradients with respect to the generator's last layer.
-        limit: of α, which would be infinite where the adversarial gradient is 0.
+        reconstruction, adversarial: gradients of the losses with respect to the generator's last layer, of one shape.
+        ratio: the ratio of the norms.
+        limit: largest α, which would be infinite for an adversarial gradient of 0.
 
     Returns:
         A scalar in [0, limit].
     """
-    smallest = torch.finfo(adversarial.dtype).tiny  # 0/0, where nothing is left to learn, is then 0
+    smallest = torch.finfo(adversarial.dtype).tiny  # 0/0, when nothing is left to learn, then gives 0
     return (ratio * reconstruction.norm() / adversarial.norm().clamp_min(smallest)).clamp_max(limit)

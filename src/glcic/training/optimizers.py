@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules."""
+"""Optimizers and learning-rate schedules."""
 
 import math
 from collections.abc import Iterable
@@ -7,21 +7,21 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from glcic.params import Adam, AdamW, Optimiser, Schedule
+from glcic.params import Adam, AdamW, LRSchedule, OptimizerParams
 
 
-def make_optimiser(parameters: Iterable[nn.Parameter], chosen: Optimiser) -> Optimizer:
-    """Adam, AdamW (whose weight decay is decoupled from the gradient) or Adadelta, as the parameters say."""
-    if isinstance(chosen, Adam):
-        return torch.optim.Adam(parameters, chosen.learning_rate, (chosen.betas[0], chosen.betas[1]))
-    if isinstance(chosen, AdamW):
-        betas = chosen.betas[0], chosen.betas[1]
-        return torch.optim.AdamW(parameters, chosen.learning_rate, betas, weight_decay=chosen.weight_decay)
-    return torch.optim.Adadelta(parameters, chosen.learning_rate, chosen.rho)
+def build_optimizer(parameters: Iterable[nn.Parameter], section: OptimizerParams) -> Optimizer:
+    """Build Adam, AdamW (whose weight decay is decoupled from the gradient) or Adadelta."""
+    if isinstance(section, Adam):
+        return torch.optim.Adam(parameters, section.lr, (section.betas[0], section.betas[1]))
+    if isinstance(section, AdamW):
+        betas = section.betas[0], section.betas[1]
+        return torch.optim.AdamW(parameters, section.lr, betas, weight_decay=section.weight_decay)
+    return torch.optim.Adadelta(parameters, section.lr, section.rho)
 
 
-def schedule_factor(schedule: Schedule, step: int, steps: int) -> float:
-    """What multiplies the learning rate at `step` of `steps`: 1 at the start, towards 0 unless constant."""
+def lr_factor(schedule: LRSchedule, step: int, steps: int) -> float:
+    """Factor of the learning rate at `step` of `steps`: 1 at the start, falling toward 0 unless constant."""
     if schedule == "linear":
         return 1 - step / steps
     if schedule == "cosine":
@@ -29,8 +29,8 @@ def schedule_factor(schedule: Schedule, step: int, steps: int) -> float:
     return 1.0
 
 
-def set_learning_rate(optimiser: Optimizer, factor: float) -> None:
-    """Scale every group's learning rate relative to the one it was made with."""
-    for group in optimiser.param_groups:
+def set_lr(optimizer: Optimizer, factor: float) -> None:
+    """Set every group's learning rate to its initial one times `factor`."""
+    for group in optimizer.param_groups:
         base = group.setdefault("initial_lr", group["lr"])
         group["lr"] = base * factor

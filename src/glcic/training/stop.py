@@ -1,4 +1,4 @@
-"""When to stop early: a signal, or the death of the process that started the work."""
+"""Requests to stop before the end: a signal, or the end of the parent process."""
 
 import os
 import signal
@@ -7,23 +7,24 @@ from typing import Self
 
 
 class Stopped(Exception):
-    """The work stopped before its end, since somebody asked; what is needed to go on is saved.
+    """Raised when work stops early on request, after everything needed to resume it is saved.
 
-    A stage must exit non-zero on it, because DVC records a stage that exits 0 as finished.
+    A stage must then exit with a non-zero status, because DVC records a stage that exits with 0 as finished.
     """
 
 
 class StopRequest:
-    """Turns SIGINT, SIGTERM and SIGHUP into a question, to be asked where the work can be left; a second one kills.
+    """Records SIGINT, SIGTERM and SIGHUP, so that work can check for them where it can stop; a second one kills.
 
-    A signal that is ignored (`nohup`) stays so.
-
-    Attributes:
-        reason: why to stop; empty while nobody has asked.
+    Signals that are ignored (`nohup`) stay ignored.
     """
 
     def __init__(self, parent: int | None = None) -> None:
-        """`parent`: process whose death counts as well: its id at this one's very start; by now it may be gone."""
+        """Set the request up.
+
+        Args:
+            parent: id of the parent process at the start of this one; the work also stops when it is gone.
+        """
         self._reason = ""
         self._parent = parent
 
@@ -44,11 +45,12 @@ class StopRequest:
 
     @property
     def reason(self) -> str:
+        """Why to stop; empty if there is no request."""
         if self._parent is not None and os.getppid() != self._parent:
             return "the process that started this stage is gone"
         return self._reason
 
     def check(self) -> None:
-        """Raise Stopped if somebody asked."""
+        """Raise `Stopped` if there is a request."""
         if self.reason:
             raise Stopped(self.reason)

@@ -16,7 +16,7 @@ def only(**values: float | list[float]) -> Augmentation:
     return Augmentation.model_validate({**OFF.model_dump(), **values})
 
 
-def faces(n: int = 8, size: int = 16) -> Tensor:
+def noise(n: int = 8, size: int = 16) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, generator=generator)
 
@@ -26,17 +26,17 @@ def augmented(images: Tensor, section: Augmentation, seed: int = 0) -> Tensor:
 
 
 def test_off_changes_nothing() -> None:
-    assert torch.equal(augmented(faces(), OFF), faces())
+    assert torch.equal(augmented(noise(), OFF), noise())
 
 
 def test_same_seed_same_images() -> None:
-    assert torch.equal(augmented(faces(), ALL), augmented(faces(), ALL))
-    assert not torch.equal(augmented(faces(), ALL), augmented(faces(), ALL, seed=1))
+    assert torch.equal(augmented(noise(), ALL), augmented(noise(), ALL))
+    assert not torch.equal(augmented(noise(), ALL), augmented(noise(), ALL, seed=1))
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_slices_agree_with_the_whole_batch(ranks: int) -> None:
-    images = faces()
+    images = noise()
     draws = draw(np.random.default_rng(0), len(images), ALL)
     for rank in range(ranks):
         mine = slice(rank, None, ranks)
@@ -58,7 +58,7 @@ def test_nothing_is_drawn_for_what_is_off(flip: float) -> None:
 
 
 def test_flip_reverses_pixels() -> None:
-    images = faces()
+    images = noise()
     flipped = np.random.default_rng(0).random(8) < 0.5
     assert 0 < flipped.sum() < 8
     expected = np.where(flipped[:, None, None, None], images.numpy()[..., ::-1], images.numpy())
@@ -90,36 +90,36 @@ def test_crop_stays_inside_and_reaches_every_side() -> None:
 def test_crop_of_the_whole_area_is_the_image() -> None:
     draws = draw(np.random.default_rng(0), 8, only(crop=[0.5, 1.0]))
     draws.share[:] = 1
-    assert torch.equal(apply(faces(), draws), faces())
+    assert torch.equal(apply(noise(), draws), noise())
 
 
 def test_brightness_scales() -> None:
     draws = draw(np.random.default_rng(0), 8, only(brightness=0.4))
-    expected = (faces().double() * torch.from_numpy(draws.brightness).view(-1, 1, 1, 1)).clamp(0, 255)
+    expected = (noise().double() * torch.from_numpy(draws.brightness).view(-1, 1, 1, 1)).clamp(0, 255)
     assert 0.6 <= draws.brightness.min() < 0.9
     assert 1.1 < draws.brightness.max() <= 1.4
-    np.testing.assert_allclose(apply(faces(), draws).double(), expected, atol=1)
+    np.testing.assert_allclose(apply(noise(), draws).double(), expected, atol=1)
 
 
-def test_contrast_scales_the_distance_from_the_mean_grey() -> None:
-    images = faces() // 2 + 64  # leaves room, so that nothing saturates
+def test_contrast_scales_the_distance_from_the_mean_gray() -> None:
+    images = noise() // 2 + 64  # leaves room, so that nothing saturates
     draws = draw(np.random.default_rng(0), 8, only(contrast=0.4))
     weights = torch.tensor([0.2989, 0.587, 0.114]).view(1, 3, 1, 1)
-    grey = (images * weights).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
-    expected = grey + torch.from_numpy(draws.contrast).view(-1, 1, 1, 1) * (images - grey)
+    gray = (images * weights).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
+    expected = gray + torch.from_numpy(draws.contrast).view(-1, 1, 1, 1) * (images - gray)
     np.testing.assert_allclose(apply(images, draws).double(), expected, atol=1.6)
 
 
-def test_saturation_scales_the_distance_from_each_pixels_grey() -> None:
-    images = faces() // 2 + 64
+def test_saturation_scales_the_distance_from_each_pixels_gray() -> None:
+    images = noise() // 2 + 64
     draws = draw(np.random.default_rng(0), 8, only(saturation=0.4))
-    grey = (images * torch.tensor([0.2989, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
-    expected = grey + torch.from_numpy(draws.saturation).view(-1, 1, 1, 1) * (images - grey)
+    gray = (images * torch.tensor([0.2989, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    expected = gray + torch.from_numpy(draws.saturation).view(-1, 1, 1, 1) * (images - gray)
     np.testing.assert_allclose(apply(images, draws).double(), expected, atol=1.6)
 
 
-def test_hue_turns_the_colour_wheel() -> None:
-    """A third of a turn makes red green; grey has no hue."""
+def test_hue_turns_the_color_wheel() -> None:
+    """A third of a turn makes red green; gray has no hue."""
     draws = draw(np.random.default_rng(0), 2, only(hue=0.5))
     assert (abs(draws.hue) <= 0.5).all()
     draws.hue[:] = 1 / 3
@@ -133,6 +133,6 @@ def test_hue_turns_the_colour_wheel() -> None:
 
 
 def test_images_are_left_alone() -> None:
-    images = faces()
+    images = noise()
     augmented(images, ALL)
-    assert torch.equal(images, faces())
+    assert torch.equal(images, noise())

@@ -1,4 +1,4 @@
-"""Cropping: what is cut, what is refused, and what is left when it fails."""
+"""Cropping: what is cut, what is skipped, and what is left when it fails."""
 
 import io
 import json
@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from glcic.data.crop import crop_all, crop_image
-from glcic.data.faces import Faces
-from glcic.data.sources import raw
+from glcic.data.packed import PackedImages
+from glcic.data.sources import celeba_layout as layout
 from glcic.errors import UserError
 
 
@@ -28,12 +28,12 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def source(folder: Path, images: dict[str, bytes], partition: str, identity: str = "") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(folder / raw.IMAGES, "w") as archive:
+    with zipfile.ZipFile(folder / layout.IMAGES, "w") as archive:
         for name, data in images.items():
             archive.writestr(name, data)
-    (folder / raw.PARTITION).write_text(partition)
+    (folder / layout.PARTITION).write_text(partition)
     if identity:
-        (folder / raw.IDENTITY).write_text(identity)
+        (folder / layout.IDENTITY).write_text(identity)
     return folder
 
 
@@ -43,20 +43,22 @@ def three(folder: Path, **extra: bytes) -> Path:
     return source(folder, images, "\n".join(rows))
 
 
-def crop(source: Path, folder: Path, processes: int = 1, max_refused: float = 0.5) -> Path:
+def crop(source: Path, folder: Path, processes: int = 1, max_skipped_fraction: float = 0.5) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    crop_all(source, folder, size=16, square=20, max_refused=max_refused, processes=processes)
+    crop_all(
+        source, folder, image_size=16, center_crop=20, max_skipped_fraction=max_skipped_fraction, processes=processes
+    )
     return folder
 
 
-def test_the_centre_square_is_cut() -> None:
+def test_the_center_square_is_cut() -> None:
     pixels = noise(24, 20)
     assert np.array_equal(crop_image(encoded(pixels), 16, 16), pixels[4:20, 2:18].transpose(2, 0, 1))
     assert np.array_equal(crop_image(encoded(pixels), 20, None), pixels[2:22].transpose(2, 0, 1))
 
 
 def test_scaling_is_antialiased() -> None:
-    """A checkerboard of single pixels becomes grey, neither black nor white."""
+    """A checkerboard of single pixels becomes gray, neither black nor white."""
     board = np.indices((64, 64)).sum(axis=0) % 2 * 255
     scaled = crop_image(encoded(np.repeat(board[..., None], 3, axis=2).astype(np.uint8)), 16, None)
     assert scaled[:, 2:-2, 2:-2].min() > 110
@@ -65,8 +67,8 @@ def test_scaling_is_antialiased() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_formats_and_modes_become_rgb(kind: str) -> None:
-    grey = encoded(np.full((20, 20), 77, dtype=np.uint8), kind)
-    assert np.abs(crop_image(grey, 16, None).astype(int) - 77).max() <= 2
+    gray = encoded(np.full((20, 20), 77, dtype=np.uint8), kind)
+    assert np.abs(crop_image(gray, 16, None).astype(int) - 77).max() <= 2
 
 
 def test_orientation_is_respected() -> None:
@@ -95,18 +97,18 @@ def test_layout_of_the_result(tmp_path: Path) -> None:
     images = {f"img_align_celeba/{k}.png": encoded(noise(20, 24, k)) for k in range(4)}
     folder = crop(
         source(tmp_path / "raw", images, "0.png 0\n1.png 2\n2.png 0\n3.png 1\n", "0.png 7\n1.png 8\n3.png 9\n"),
-        tmp_path / "faces",
+        tmp_path / "images",
     )
-    pixels = np.load(folder / "faces.npy", mmap_mode="r")
+    pixels = np.load(folder / "images.npy", mmap_mode="r")
     assert pixels.shape == (4, 3, 16, 16)
     assert pixels.dtype == np.uint8
     index = pd.read_csv(folder / "index.csv", dtype={"identity": "Int64"})
     assert index["split"].tolist() == ["train", "test", "train", "val"]
     assert index["identity"].fillna(-1).tolist() == [7, 8, -1, 9]
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["images"] == {"train": 2, "val": 1, "test": 1}
+    assert summary["num_images"] == {"train": 2, "val": 1, "test": 1}
     assert summary["mean_pixel"] == pytest.approx(pixels[[0, 2]].mean(axis=(0, 2, 3)) / 255, abs=1e-6)
-    train = Faces(folder, "train")
+    train = PackedImages(folder, "train")
     assert np.array_equal(train.read(np.array([1])), pixels[[2]])
     assert np.array_equal(pixels[3], crop_image(images["img_align_celeba/3.png"], 16, 20))
 
@@ -114,28 +116,28 @@ def test_layout_of_the_result(tmp_path: Path) -> None:
 def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
     raw_folder = three(tmp_path / "raw")
     one, two = (crop(raw_folder, tmp_path / str(n), processes=n) for n in (1, 2))
-    for name in ("faces.npy", "index.csv", "refused.csv", "summary.json"):
+    for name in ("images.npy", "index.csv", "skipped.csv", "summary.json"):
         assert (one / name).read_bytes() == (two / name).read_bytes()
 
 
-def test_refused_images_are_listed_and_left_out(tmp_path: Path) -> None:
-    folder = crop(three(tmp_path / "raw", **{"broken.png": b"nothing"}), tmp_path / "faces")
-    assert np.load(folder / "faces.npy").shape == (3, 3, 16, 16)
-    refused = pd.read_csv(folder / "refused.csv")
-    assert refused["file"].tolist() == ["broken.png"]
-    assert refused["reason"][0].startswith("unreadable")
-    assert json.loads((folder / "summary.json").read_text())["refused"] == 1
+def test_skipped_images_are_listed_and_left_out(tmp_path: Path) -> None:
+    folder = crop(three(tmp_path / "raw", **{"broken.png": b"nothing"}), tmp_path / "images")
+    assert np.load(folder / "images.npy").shape == (3, 3, 16, 16)
+    skipped = pd.read_csv(folder / "skipped.csv")
+    assert skipped["file"].tolist() == ["broken.png"]
+    assert skipped["reason"][0].startswith("unreadable")
+    assert json.loads((folder / "summary.json").read_text())["skipped"] == 1
 
 
-def test_too_many_refused_stop_the_stage_and_leave_what_was_whole(tmp_path: Path) -> None:
-    folder = crop(three(tmp_path / "good"), tmp_path / "faces")
-    before = (folder / "faces.npy").read_bytes()
+def test_too_many_skipped_stop_the_stage_and_leave_what_was_whole(tmp_path: Path) -> None:
+    folder = crop(three(tmp_path / "good"), tmp_path / "images")
+    before = (folder / "images.npy").read_bytes()
     bad = three(tmp_path / "bad", **{"broken.png": b"nothing"})
-    with pytest.raises(UserError, match=r"1 of 4 images refused.*max_refused = 0\.1.*broken\.png"):
-        crop(bad, folder, max_refused=0.1)
-    assert (folder / "faces.npy").read_bytes() == before
+    with pytest.raises(UserError, match=r"1 of 4 images skipped.*max_skipped_fraction = 0\.1.*broken\.png"):
+        crop(bad, folder, max_skipped_fraction=0.1)
+    assert (folder / "images.npy").read_bytes() == before
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
-    assert pd.read_csv(folder / "refused.csv")["file"].tolist() == ["broken.png"]  # to look at
+    assert pd.read_csv(folder / "skipped.csv")["file"].tolist() == ["broken.png"]  # to look at
 
 
 @pytest.mark.parametrize(
@@ -148,15 +150,15 @@ def test_too_many_refused_stop_the_stage_and_leave_what_was_whole(tmp_path: Path
 )
 def test_bad_partitions_are_named(tmp_path: Path, partition: str, message: str) -> None:
     folder = three(tmp_path / "raw")
-    (folder / raw.PARTITION).write_text(partition)
+    (folder / layout.PARTITION).write_text(partition)
     with pytest.raises(UserError, match=message):
-        crop(folder, tmp_path / "faces")
-    assert not (tmp_path / "faces" / "faces.npy").exists()
+        crop(folder, tmp_path / "images")
+    assert not (tmp_path / "images" / "images.npy").exists()
 
 
 def test_a_corrupt_zip_is_named(tmp_path: Path) -> None:
     folder = three(tmp_path / "raw")
-    archive = folder / raw.IMAGES
+    archive = folder / layout.IMAGES
     archive.write_bytes(archive.read_bytes()[:-40])
-    with pytest.raises(UserError, match=r"images\.zip is no readable zip"):
-        crop(folder, tmp_path / "faces")
+    with pytest.raises(UserError, match=r"images\.zip is not a readable zip"):
+        crop(folder, tmp_path / "images")

@@ -47,8 +47,8 @@ PAIRS = {
     "white and black": (~BLACK, BLACK),
     "identical": (noise(0), noise(0)),
 }
-HOLES = {
-    "centre": hole(16, 16, 32, 32),
+MASKS = {
+    "center": hole(16, 16, 32, 32),
     "one pixel": hole(20, 30, 1, 1),
     "corner pixel": hole(S - 1, 0, 1, 1),
     "edge": hole(0, 10, 9, 20),
@@ -57,7 +57,7 @@ HOLES = {
     "two": hole(2, 3, 4, 5) | hole(40, 50, 6, 14),
 }
 pairs = pytest.mark.parametrize(("completed", "truth"), PAIRS.values(), ids=PAIRS.keys())
-holes = pytest.mark.parametrize("mask", HOLES.values(), ids=HOLES.keys())
+masks = pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +137,7 @@ def test_ssim_of_skimage_and_torchmetrics_by_default_is_something_else() -> None
     assert abs(float(up_to_the_edge(batch(completed), batch(truth))) - ours) > 1e-6
 
 
-@holes
+@masks
 @pairs
 def test_of_the_hole(completed: Image, truth: Image, mask: Image) -> None:
     inside = np.broadcast_to(mask == 1, truth.shape)
@@ -151,16 +151,16 @@ def test_of_the_hole(completed: Image, truth: Image, mask: Image) -> None:
     assert ssim_hole(ssim_map(completed, truth), mask) == pytest.approx(box.mean(), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["centre", "one pixel", "two"])
+@pytest.mark.parametrize("name", ["center", "one pixel", "two"])
 def test_of_a_composite_the_hole_and_the_image_tell_the_same(name: str) -> None:
-    truth, mask = noise(0), HOLES[name]
+    truth, mask = noise(0), MASKS[name]
     completed = np.where(mask == 1, noise(1), truth)
     share = mask.mean()
     assert l1(completed, truth) == pytest.approx(l1_hole(completed, truth, mask) * share, abs=1e-6)
     assert psnr(completed, truth) == pytest.approx(psnr_hole(completed, truth, mask) - 10 * np.log10(share), abs=1e-6)
 
 
-@holes
+@masks
 def test_the_truth_scores_perfectly(mask: Image) -> None:
     image = noise(0)
     assert score(image, image, mask) == {
@@ -188,7 +188,7 @@ def test_by_hand() -> None:
 def test_a_shifted_completion_scores_worse() -> None:
     ramp = np.add.outer(np.arange(S), np.arange(S)).astype(np.uint8)
     truth = np.stack([ramp, ramp.T, ramp]) + noise(0) // 4
-    mask = HOLES["centre"]
+    mask = MASKS["center"]
     completed = near(truth)
     shifted = np.roll(completed, 2, axis=2)
     good, bad = (score(np.where(mask == 1, image, truth), truth, mask) for image in (completed, shifted))
@@ -198,8 +198,8 @@ def test_a_shifted_completion_scores_worse() -> None:
 
 def test_names_and_their_order_are_the_definitions() -> None:
     completed, truth = PAIRS["near"]
-    assert list(score(completed, truth, HOLES["half"])) == list(definitions.METRICS)
-    extended = score(completed, truth, HOLES["half"], ["lpips", "edgeconnect", "fid"])
+    assert list(score(completed, truth, MASKS["half"])) == list(definitions.METRICS)
+    extended = score(completed, truth, MASKS["half"], ["lpips", "edgeconnect", "fid"])
     assert list(extended) == [*definitions.METRICS, *definitions.EXTRA["edgeconnect"]]
 
 
@@ -254,7 +254,7 @@ def test_where_edgeconnects_are_undefined_or_infinite() -> None:
     assert np.isfinite([small["psnr_gray"], small["mae_gray"]]).all()
 
 
-def test_colours_that_are_equally_gray_are_no_error_to_edgeconnect() -> None:
+def test_colors_that_are_equally_gray_are_no_error_to_edgeconnect() -> None:
     """2125 · 189 = (7154 + 721) · 51; sums of floats would find some 320 dB."""
     red, cyan = (np.zeros((3, S, S), np.uint8) for _ in range(2))
     red[0], cyan[1:] = 189, 51

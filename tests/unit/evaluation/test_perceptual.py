@@ -20,12 +20,12 @@ from torchmetrics.image import (
 )
 from torchvision.models import alexnet
 
-from glcic.data.faces import Faces
+from glcic.data.packed import PackedImages
 from glcic.errors import UserError
 from glcic.evaluation.definitions import METRICS
 from glcic.evaluation.mask_sets import draw
 from glcic.evaluation.perceptual import Lpips, SetDistances
-from glcic.evaluation.scorer import Evaluation, Methods
+from glcic.evaluation.scorer import Methods, Scorer
 from glcic.evaluation.tables import means_of
 from glcic.inference.classical import inpaint
 from glcic.masks.geometry import Pixels
@@ -191,19 +191,19 @@ def test_distances_of_less_than_two_images_are_undefined(n: int) -> None:
 
 
 @pytest.mark.usefixtures("weights", "quick")
-def test_an_evaluation_takes_them_on_request(cropped: Project) -> None:
+def test_a_scorer_takes_them_on_request(cropped: Project) -> None:
     """Features of parts, one after the other, are those of the set."""
-    faces = Faces(cropped.folder / "data" / "faces", "test")
-    holes = draw("center", 0, len(faces), faces.size)
+    packed = PackedImages(cropped.folder / "data" / "images", "test")
+    mask_set = draw("center", 0, len(packed), packed.image_size)
     methods = Methods(
         {"completion": lambda images, masks: images}, of_blocks={"telea": partial(inpaint, method="telea")}
     )
-    with Evaluation(methods, batch=3, processes=1, extra=["lpips", "kid"]) as evaluation:
-        found = evaluation.scores(faces, holes)
+    with Scorer(methods, batch_size=3, processes=1, extra_metrics=["lpips", "kid"]) as scorer:
+        found = scorer.score(packed, mask_set)
     scores = means_of([found])["center"]
     assert list(scores["telea"]) == [*METRICS, "lpips", "kid"]
-    truth = faces.read(np.arange(len(faces)))
-    completed = inpaint(truth, holes.masks, "telea")
+    truth = packed.read(np.arange(len(packed)))
+    completed = inpaint(truth, mask_set.masks, "telea")
     assert scores["telea"]["kid"] == pytest.approx(distances(truth, completed, ["kid"])["kid"], abs=1e-6)
     assert scores["telea"]["kid"] != scores["completion"]["kid"]
     assert scores["telea"]["lpips"] == pytest.approx(Lpips()(completed, truth).mean(), abs=1e-6)
@@ -230,7 +230,7 @@ class TestWhatIsMissing:
         message = str(raised.value)
         assert str(empty / file) in message
         assert address in message
-        assert f"remove {kind} from evaluate.extra" in message
+        assert f"remove {kind} from evaluate.extra_metrics" in message
 
     def test_unreadable_weights_are_named(self, empty: Path, kind: str, file: str, address: str) -> None:
         empty.mkdir(parents=True)

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from glcic.data.faces import Faces
+from glcic.data.packed import PackedImages
 from glcic.evaluation.definitions import METRICS
 from glcic.evaluation.figures import chosen
 from glcic.evaluation.mask_sets import MaskSet, draw
-from glcic.evaluation.scorer import Evaluation, Methods, Pixels
+from glcic.evaluation.scorer import Methods, Pixels, Scorer
 from glcic.evaluation.tables import Scores, headline, means, read_methods, write_methods
 from glcic.inference.classical import mean_fill
 from glcic.report.bootstrap import Bootstrap, intervals
@@ -18,13 +18,13 @@ from support.project import Project
 
 
 @pytest.fixture
-def faces(cropped: Project) -> Faces:
-    return Faces(cropped.folder / "data" / "faces", "test")
+def packed(cropped: Project) -> PackedImages:
+    return PackedImages(cropped.folder / "data" / "images", "test")
 
 
-def score(faces: Faces, holes: MaskSet, methods: Methods, batch: int = 3) -> pd.DataFrame:
-    with Evaluation(methods, batch=batch, processes=1) as evaluation:
-        return evaluation.scores(faces, holes)[0]
+def score(packed: PackedImages, mask_set: MaskSet, methods: Methods, batch_size: int = 3) -> pd.DataFrame:
+    with Scorer(methods, batch_size=batch_size, processes=1) as scorer:
+        return scorer.score(packed, mask_set)[0]
 
 
 def ground_truth(images: Pixels, masks: Pixels) -> Pixels:
@@ -42,8 +42,8 @@ def noisy(images: Pixels, masks: Pixels) -> Pixels:
 
 
 @pytest.mark.parametrize("name", ["center", "box", "strokes_1_10", "half"])
-def test_the_ground_truth_has_no_error_and_an_undefined_psnr(faces: Faces, name: str) -> None:
-    table = score(faces, draw(name, 0, len(faces), faces.size), Methods({"truth": ground_truth}))
+def test_the_ground_truth_has_no_error_and_an_undefined_psnr(packed: PackedImages, name: str) -> None:
+    table = score(packed, draw(name, 0, len(packed), packed.image_size), Methods({"truth": ground_truth}))
     assert means(table)[name]["truth"] == {
         "l1_hole": 0,
         "l1": 0,
@@ -54,29 +54,29 @@ def test_the_ground_truth_has_no_error_and_an_undefined_psnr(faces: Faces, name:
     }
     found = intervals(table, Bootstrap(50, 0.95, 0)).set_index("metric")
     for metric in METRICS:
-        undefined = len(faces) if metric.startswith("psnr") else 0
+        undefined = len(packed) if metric.startswith("psnr") else 0
         assert found.loc[metric, "undefined"] == undefined
-        assert found.loc[metric, "images"] == len(faces) - undefined
+        assert found.loc[metric, "images"] == len(packed) - undefined
 
 
-def test_a_model_that_returns_its_mean_filled_input_scores_as_mean_fill(faces: Faces) -> None:
+def test_a_model_that_returns_its_mean_filled_input_scores_as_mean_fill(packed: PackedImages) -> None:
     def idle(images: Pixels, masks: Pixels) -> Pixels:
         """What a network would return that copies its input, whose hole is filled."""
-        return mean_fill(images, masks, faces.mean_pixel)
+        return mean_fill(images, masks, packed.mean_pixel)
 
     methods = Methods({"completion": idle}, of_blocks={"mean_fill": idle})
     for name in ("center", "box"):
-        table = score(faces, draw(name, 0, len(faces), faces.size), methods)
+        table = score(packed, draw(name, 0, len(packed), packed.image_size), methods)
         by_method = means(table)[name]
         assert by_method["completion"] == by_method["mean_fill"]
         assert by_method["completion"]["l1_hole"] not in (0, None)
         hole = table[table["method"] == "mean_fill"]
-        assert (hole["l1_hole"] * hole["ratio"]).tolist() == pytest.approx(hole["l1"].tolist())
+        assert (hole["l1_hole"] * hole["area_ratio"]).tolist() == pytest.approx(hole["l1"].tolist())
 
 
-def test_a_completion_shifted_by_two_pixels_scores_worse(faces: Faces) -> None:
-    holes = draw("center", 0, len(faces), faces.size)
-    table = score(faces, holes, Methods({"noisy": noisy, "shifted": lambda i, m: shifted(noisy(i, m), m)}))
+def test_a_completion_shifted_by_two_pixels_scores_worse(packed: PackedImages) -> None:
+    mask_set = draw("center", 0, len(packed), packed.image_size)
+    table = score(packed, mask_set, Methods({"noisy": noisy, "shifted": lambda i, m: shifted(noisy(i, m), m)}))
     by_method = means(table)["center"]
     for metric, about in METRICS.items():
         better, worse = by_method["noisy"][metric], by_method["shifted"][metric]
@@ -85,31 +85,31 @@ def test_a_completion_shifted_by_two_pixels_scores_worse(faces: Faces) -> None:
         assert (better > worse) == about.higher, metric
 
 
-def test_refined_and_given_methods_stand_in_the_order_of_the_tables(faces: Faces) -> None:
-    holes = draw("center", 0, len(faces), faces.size)
+def test_refined_and_given_methods_stand_in_the_order_of_the_tables(packed: PackedImages) -> None:
+    mask_set = draw("center", 0, len(packed), packed.image_size)
     methods = Methods(
         {"telea": ground_truth, "completion": noisy},
         refinements={"blended": ("completion", lambda completed, images, masks: images)},
         of_blocks={"nearest": ground_truth},
     )
-    given = {"theirs": noisy(faces.read(np.arange(len(faces))), holes.masks)}
-    with Evaluation(methods, batch=len(faces), processes=1) as evaluation:
-        table = evaluation.scores(faces, holes, given=given)[0]
-        alone = evaluation.scores(faces, holes, alone="completion")[0]
+    given = {"theirs": noisy(packed.read(np.arange(len(packed))), mask_set.masks)}
+    with Scorer(methods, batch_size=len(packed), processes=1) as scorer:
+        table = scorer.score(packed, mask_set, given=given)[0]
+        alone = scorer.score(packed, mask_set, alone="completion")[0]
     assert list(means(table)["center"]) == ["completion", "blended", "telea", "nearest", "theirs"]
     assert means(table)["center"]["blended"]["l1"] == 0
     assert means(table)["center"]["theirs"] == means(table)["center"]["completion"]
     assert means(alone)["center"] == {"completion": means(table)["center"]["completion"]}
 
 
-def test_scores_say_which_image_and_which_hole(faces: Faces) -> None:
-    holes = draw("box", 0, len(faces), faces.size)
-    table = score(faces, holes, Methods({"a": noisy, "b": ground_truth}))
-    assert len(table) == 2 * len(faces)
+def test_scores_say_which_image_and_which_hole(packed: PackedImages) -> None:
+    mask_set = draw("box", 0, len(packed), packed.image_size)
+    table = score(packed, mask_set, Methods({"a": noisy, "b": ground_truth}))
+    assert len(table) == 2 * len(packed)
     own = table[table["method"] == "a"]
-    assert own["file"].tolist() == faces.index["file"].tolist()
-    assert own[["top", "left", "height", "width"]].to_numpy().tolist() == holes.boxes.tolist()
-    truth = faces.read(np.arange(len(faces)))
+    assert own["file"].tolist() == packed.index["file"].tolist()
+    assert own[["top", "left", "height", "width"]].to_numpy().tolist() == mask_set.boxes.tolist()
+    truth = packed.read(np.arange(len(packed)))
     assert own["brightness"].to_numpy() == pytest.approx(truth.mean(axis=(1, 2, 3)) / 255)
 
 
@@ -117,7 +117,7 @@ def test_the_number_of_processes_changes_no_byte(finished: Project, tmp_path: Pa
     project = finished.copy(tmp_path / "copy")
     written = ("reports/*.csv", "reports/*.json", "reports/masks.npz", "reports/gallery/*", "reports/figures/*")
     before = project.bytes_of(*written)
-    project.set({"runtime": {"threads": 2}})
+    project.set({"runtime": {"num_threads": 2}})
     (project.folder / "reports/scores.csv").unlink()  # a link into DVC's cache, or read-only
     project.stage("evaluate")
     assert project.bytes_of(*written) == before
@@ -148,7 +148,11 @@ def test_tables_of_methods_and_headline() -> None:
         "center,telea,0.0,0.0,,0.0,1.0,0.0,",
     ]
     assert read_methods(write_methods(methods)) == methods
-    assert headline({"box": {"completion": perfect}}, methods) == {"val": {"box": perfect}, "test": {"center": fair}}
+    sets = {**methods, "box": {"completion": {**fair, "psnr": 25.5, "ssim": 0.5}}}
+    assert headline({"box": {"completion": perfect}}, sets) == {
+        "val": {"l1_hole": 0.0, "psnr": None, "ssim": 1.0},  # a mean of which one is undefined would be of other masks
+        "test": {"l1_hole": 0.0, "psnr": 25.0, "ssim": 0.75},
+    }
     with pytest.raises(KeyError):
         read_methods("mask_set,method,beauty\ncenter,completion,1\n")
 

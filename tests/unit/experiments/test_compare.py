@@ -57,15 +57,15 @@ def test_what_is_wrong_in_the_file_is_said_before_anything_runs(
         runs_of(read_comparison(path), path, ROOT / "presets", ROOT / "params.yaml")
 
 
-def test_speed_is_read_from_the_row_that_recorded_it(tmp_path: Path) -> None:
+def test_speed_is_read_from_the_run_that_recorded_it(tmp_path: Path) -> None:
     params = merge(default_tree(), {"tracking": {"enabled": True}})
     name = "train_joint/images_per_second"
     assert tracking.recorded(tmp_path, params, [name]) == {}
     assert not list(tmp_path.iterdir())  # nothing created
-    row = tracking.open_row(tmp_path, params, stage="train_joint", step=0)
-    assert row is not None
-    row.log_point(1, {"images_per_second": 5.0})
-    row.log_point(2, {"images_per_second": 7.0})
+    run = tracking.open_run(tmp_path, params, stage="train_joint", step=0)
+    assert run is not None
+    run.log_point(1, {"images_per_second": 5.0})
+    run.log_point(2, {"images_per_second": 7.0})
     assert tracking.recorded(tmp_path, params, [name, "train_joint/nothing"]) == {name: 7.0}
     assert tracking.recorded(tmp_path, params | {"seed": 99}, [name]) == {}
     assert tracking.recorded(tmp_path, params | {"tracking": {"enabled": False}}, [name]) == {}
@@ -75,7 +75,7 @@ def test_weights_that_are_gone_are_trained_anew(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(compare, "git", lambda *_: "mask_set,method,psnr\ncenter,completion,20\n")
     monkeypatch.setattr(compare, "take_outputs", lambda *_: None)
     run = Run("ours", "", Params.model_validate(default_tree()))
-    with pytest.raises(UserError, match=r"completion_last.* of experiment ours.*; run `dvc exp remove ours`"):
+    with pytest.raises(UserError, match=r"generator_last.* of experiment ours.*; run `dvc exp remove ours`"):
         compare._trained(run, "HEAD")
 
 

@@ -90,7 +90,7 @@ def test_a_stopped_one_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
         stop.check()
 
     names = trained_by(monkeypatch, training)
-    with pytest.raises(Stopped, match="stopped; `glcic this` goes on where it was"), alone("glcic this") as stop:
+    with pytest.raises(Stopped, match="stopped; run `glcic this` to resume"), alone("glcic this") as stop:
         train({name: a_run(name, 1) for name in ("one", "two")}, stop, "glcic this")
     assert names == ["one"]
 
@@ -103,7 +103,7 @@ def test_the_next_call_puts_back_what_a_power_cut_left() -> None:
     copy, other = runs.COPIES / "tmpcut", runs.COPIES / "tmpother"
     for made in (copy, other):
         made.mkdir(parents=True)
-    (paths.SCRATCH / "runs-copy").write_text(copy.name)
+    (paths.STATE_DIR / "runs-copy").write_text(copy.name)
     git("update-ref", "--create-reflog", runs.STASH, "HEAD")
     with alone("again"):
         assert not git("for-each-ref", runs.STASH)

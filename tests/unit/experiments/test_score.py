@@ -1,4 +1,4 @@
-"""Somebody else's system is given the test images without their holes, and scored on the same holes."""
+"""Somebody else's system is given the test images without their holes, and scored with the same masks."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from glcic.data.faces import Faces
+from glcic.data.packed import PackedImages
 from glcic.errors import UserError
 from glcic.evaluation.mask_sets import draw, manifest
 from glcic.evaluation.tables import read_methods
@@ -16,15 +16,15 @@ from support.project import Project
 
 
 @pytest.fixture
-def faces(cropped: Project) -> Faces:
-    return Faces(cropped.folder / "data" / "faces", "test")
+def packed(cropped: Project) -> PackedImages:
+    return PackedImages(cropped.folder / "data" / "images", "test")
 
 
-def test_export_shows_no_pixel_of_the_hole_and_completions_come_back(faces: Faces, tmp_path: Path) -> None:
-    holes = draw("box", 0, len(faces), faces.size)
-    export(tmp_path / "given", faces, holes)
-    truth = faces.read(np.arange(len(faces)))
-    for item, mask in enumerate(holes.masks):
+def test_export_shows_no_pixel_of_the_hole_and_completions_come_back(packed: PackedImages, tmp_path: Path) -> None:
+    mask_set = draw("box", 0, len(packed), packed.image_size)
+    export(tmp_path / "given", packed, mask_set)
+    truth = packed.read(np.arange(len(packed)))
+    for item, mask in enumerate(mask_set.masks):
         shown = np.asarray(Image.open(tmp_path / "given" / "box" / "input" / f"{item:06d}.png")).transpose(2, 0, 1)
         hole = np.asarray(Image.open(tmp_path / "given" / "box" / "mask" / f"{item:06d}.png"))
         assert np.array_equal(hole, mask[0] * 255)
@@ -33,25 +33,25 @@ def test_export_shows_no_pixel_of_the_hole_and_completions_come_back(faces: Face
     (tmp_path / "back" / "box").mkdir(parents=True)
     for item, image in enumerate(np.clip(truth.astype(int) + 3, 0, 255).astype(np.uint8)):  # changed outside, too
         Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "back" / "box" / f"{item:06d}.png")
-    completed = completions(tmp_path / "back", faces, holes)
-    outside = np.broadcast_to(holes.masks == 0, truth.shape)
+    completed = completions(tmp_path / "back", packed, mask_set)
+    outside = np.broadcast_to(mask_set.masks == 0, truth.shape)
     assert np.array_equal(completed[outside], truth[outside])
     assert np.array_equal(completed[~outside], np.clip(truth.astype(int) + 3, 0, 255)[~outside])
 
 
-def test_bad_completions_are_named(faces: Faces, tmp_path: Path) -> None:
-    holes = draw("center", 0, len(faces), faces.size)
+def test_bad_completions_are_named(packed: PackedImages, tmp_path: Path) -> None:
+    mask_set = draw("center", 0, len(packed), packed.image_size)
     folder = tmp_path / "center"
     folder.mkdir()
     with pytest.raises(UserError, match=r"000000\.png: no such file; there must be one for each of the 4"):
-        completions(tmp_path, faces, holes)
+        completions(tmp_path, packed, mask_set)
     Image.new("RGB", (5, 4)).save(folder / "000000.png")
     with pytest.raises(UserError, match="5×4 pixels, but the images are 16×16"):
-        completions(tmp_path, faces, holes)
+        completions(tmp_path, packed, mask_set)
     (folder / "000000.png").write_text("no image")
     with pytest.raises(UserError, match="not an image"):
-        completions(tmp_path, faces, holes)
-    ours = manifest({"test": [holes]}, 0, "faces")
+        completions(tmp_path, packed, mask_set)
+    ours = manifest({"test": [mask_set]}, 0, "images")
     with pytest.raises(UserError, match=r"manifest\.csv: no such file; copy the one"):
         check_manifest(tmp_path, ours)
     ours.to_csv(tmp_path / "manifest.csv", index=False)
@@ -61,7 +61,7 @@ def test_bad_completions_are_named(faces: Faces, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="not the manifest that was exported"):
             check_manifest(tmp_path, ours)
     ours.assign(sha256="others").to_csv(tmp_path / "manifest.csv", index=False)
-    with pytest.raises(UserError, match="other holes of mask set center"):
+    with pytest.raises(UserError, match="other masks of mask set center"):
         check_manifest(tmp_path, ours)
 
 
@@ -76,7 +76,7 @@ def test_another_system_enters_the_table(finished: Project, tmp_path: Path, monk
     assert "| white " in printed
     assert "nan" not in printed
     for digest in pd.read_csv(project.folder / "given/manifest.csv")["sha256"]:
-        assert f"SHA-256 of the holes: {digest}" in printed
+        assert f"SHA-256 of the masks: {digest}" in printed
     assert "PSNR: mean fill beats white" in printed
     table = read_methods((project.folder / "given/methods.csv").read_text())
     reported = read_methods((project.folder / "reports/methods.csv").read_text())

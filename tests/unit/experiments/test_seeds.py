@@ -17,8 +17,8 @@ from glcic.experiments.seeds import (
 from glcic.experiments.verify import Numbers, compare, confirmed, read_tolerances
 from support.project import ROOT
 
-VAL = ("metrics.json", "val", "center", "psnr")
-TEST = ("metrics.json", "test", "center", "psnr")
+MEAN = ("metrics.json", "val", "psnr")
+VAL = ("validation.csv", "center", "completion", "psnr")
 NETWORK = ("methods.csv", "center", "completion", "psnr")
 FILL = ("methods.csv", "center", "mean_fill", "psnr")
 
@@ -27,9 +27,9 @@ FILL = ("methods.csv", "center", "mean_fill", "psnr")
 def numbers() -> dict[int, Numbers]:
     """Three seeds' reports; one has an undefined score."""
     return {
-        4: {VAL: 25.0, TEST: 26.0, NETWORK: 26.0, FILL: 19.0},
-        5: {VAL: 25.3, TEST: 26.1234, NETWORK: 26.1234, FILL: None},
-        6: {VAL: 25.1, TEST: 25.5, NETWORK: 25.5, FILL: 19.5},
+        4: {MEAN: 24.0, VAL: 25.0, NETWORK: 26.0, FILL: 19.0},
+        5: {MEAN: 24.1, VAL: 25.3, NETWORK: 26.1234, FILL: None},
+        6: {MEAN: 24.2, VAL: 25.1, NETWORK: 25.5, FILL: 19.5},
     }
 
 
@@ -41,32 +41,34 @@ def test_repetitions_differ_in_the_seed_alone(tmp_path: Path) -> None:
     trees = [YAML(typ="safe").load(run.text) for run in runs.values()]
     assert [tree.pop("seed") for tree in trees] == [4, 5, 6]
     assert trees[0] == trees[1] == trees[2]
-    assert "# all randomness" in runs[5].text  # comments kept
+    assert "# of all randomness" in runs[5].text  # comments kept
     assert conditions(runs[4].params, runs) == (
-        "seeds 4, 5, 6 of preset default; the seed decides the synthetic faces and the training, not the holes"
+        "seeds 4, 5, 6 of preset default; the seed determines the synthetic faces and the training, not the masks"
     )
 
 
 def test_table_has_every_number_once(numbers: dict[int, Numbers]) -> None:
     table = seeds_table(numbers)
     assert table.columns.tolist() == ["seed", "split", "mask_set", "method", "metric", "value"]
-    assert len(table) == 3 * 3  # the test score of `completion` stands in both files
+    assert len(table) == 3 * 4
     assert not table.duplicated(["seed", "split", "mask_set", "method", "metric"]).any()
-    assert table.iloc[0].tolist() == [4, "val", "center", "completion", "psnr", 25.0]
+    assert table.iloc[0].tolist() == [4, "val", "all", "completion", "psnr", 24.0]  # the mean over the mask sets
+    assert table.iloc[1].tolist() == [4, "val", "center", "completion", "psnr", 25.0]
+    assert table.iloc[2].tolist() == [4, "test", "center", "completion", "psnr", 26.0]
     assert table["value"].isna().sum() == 1
 
 
 def test_tolerance_is_the_widest_spread_of_a_network_rounded_up(numbers: dict[int, Numbers], tmp_path: Path) -> None:
     found = tolerances(numbers)
-    assert found == dict.fromkeys((VAL, TEST, NETWORK, FILL), 0.63)  # 0.6234, of the test split
+    assert found == {MEAN: 0.2, VAL: 0.63, NETWORK: 0.63, FILL: 0.63}  # 0.6234, of the test split
     (tmp_path / "tolerances.json").write_text(write_tolerances(found, "seeds 4, 5, 6"))
     assert read_tolerances(tmp_path) == found
     assert "seeds 4, 5, 6" in json.loads((tmp_path / "tolerances.json").read_text())["about"]
     assert confirmed(compare(numbers[4], {**numbers[6], FILL: 19.0}, found))
-    numbers[5][TEST] = numbers[5][NETWORK] = None
-    assert tolerances(numbers)[TEST] == 0.3  # of what every seed has: the validation split
+    numbers[5][NETWORK] = None
+    assert tolerances(numbers)[NETWORK] == 0.3  # of what every seed has: the validation split
     assert tolerances({seed: {VAL: 25.0} for seed in (0, 1)}) == {VAL: 0.0}
-    box = ("metrics.json", "val", "box", "psnr")
+    box = ("validation.csv", "box", "completion", "psnr")
     assert tolerances({seed: {VAL: 25.0, box: 26.0 + seed} for seed in (0, 1)}) == {VAL: 0.0, box: 1.0}
 
 

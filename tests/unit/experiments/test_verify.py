@@ -20,7 +20,7 @@ from glcic.experiments.verify import (
 from support.project import ROOT
 from support.reports import change, write_report
 
-PSNR = ("metrics.json", "test", "center", "psnr")
+PSNR = ("metrics.json", "test", "psnr")
 SSIM = ("methods.csv", "center", "telea", "ssim")
 
 
@@ -46,7 +46,7 @@ def test_each_number_has_its_verdict(
     assert {number.name for number in compared if number.verdict is not Verdict.IDENTICAL} <= {PSNR}
     assert next(number for number in compared if number.name == PSNR).verdict is verdict
     assert confirmed(compared) == (verdict is not Verdict.DIFFERENT)
-    line = next(line for line in table(compared).splitlines() if "metrics.json test.center.psnr " in line)
+    line = next(line for line in table(compared).splitlines() if "metrics.json test.psnr " in line)
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[1:3] == ["26.400000", "null" if rebuilt is None else f"{rebuilt:.6f}"]
     assert cells[-1] == verdict.value
@@ -70,7 +70,9 @@ def test_what_one_side_lacks_is_said(tmp_path: Path) -> None:
     assert not confirmed(compared)
     last = " ".join(table(compared).splitlines()[-1].split())
     assert last == "| methods.csv center.telea.ssim | 0.700000 | – | – | – | not in the rebuild |"
-    (tmp_path / "report/methods.csv").unlink()
+    (tmp_path / "report/methods.csv").rename(tmp_path / "report/validation.csv")
+    assert {name[0] for name in read_numbers(tmp_path / "report")} == {"metrics.json", "validation.csv"}
+    (tmp_path / "report/validation.csv").unlink()
     assert {name[0] for name in read_numbers(tmp_path / "report")} == {"metrics.json"}
 
 
@@ -97,7 +99,7 @@ def test_curves_and_further_tables_are_compared_byte_by_byte(tmp_path: Path) -> 
     }
 
 
-def test_other_holes_and_altered_tables_are_found(tmp_path: Path) -> None:
+def test_other_masks_and_altered_tables_are_found(tmp_path: Path) -> None:
     report, rebuilt = write_report(tmp_path / "report"), write_report(tmp_path / "rebuilt")
     for name in ("masks.csv", "intervals.csv"):
         for folder in (report, rebuilt):
@@ -116,7 +118,7 @@ def test_other_holes_and_altered_tables_are_found(tmp_path: Path) -> None:
     change(rebuilt, 0.1)  # another processor: intervals move with the scores
     assert altered() == []
     (report / "masks.csv").write_text("otherwise\n")
-    assert altered() == ["masks.csv has other holes"]
+    assert altered() == ["masks.csv has other masks"]
     (report / "masks.csv").unlink()
     assert altered() == []
 
@@ -152,6 +154,6 @@ def test_broken_files_are_refused(tmp_path: Path, file: str, text: str | None, s
 
 def test_tolerances_have_the_numbers_names(tmp_path: Path) -> None:
     assert read_tolerances(tmp_path) == {}
-    tree = {"about": "why", "metrics.json": {"test": {"center": {"psnr": 0.3}}}}
+    tree = {"about": "why", "metrics.json": {"test": {"psnr": 0.3}}}
     (tmp_path / "tolerances.json").write_text(json.dumps(tree))
     assert read_tolerances(tmp_path) == {PSNR: 0.3}

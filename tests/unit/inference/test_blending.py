@@ -1,4 +1,4 @@
-"""Post-processing: border-safe, blind to what is under the hole, and it takes over the surrounding colours."""
+"""Post-processing: border-safe, blind to what is under the hole, and it takes over the surrounding colors."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ def smooth(seed: int) -> Images:
     return np.ascontiguousarray(blurred.transpose(2, 0, 1)).astype(np.uint8)
 
 
-def hole(*boxes: tuple[int, int, int, int]) -> Images:
+def mask_of(*boxes: tuple[int, int, int, int]) -> Images:
     mask = np.zeros((1, S, S), np.uint8)
     for top, left, height, width in boxes:
         mask[:, top : top + height, left : left + width] = 1
@@ -30,36 +30,36 @@ def stroke() -> Images:
     return mask[None]
 
 
-HOLES = {
-    "inside": hole((8, 9, 13, 12)),
-    "top edge": hole((0, 9, 12, 12)),
-    "bottom edge": hole((20, 9, 12, 13)),
-    "left edge": hole((9, 0, 12, 12)),
-    "right edge": hole((9, 19, 12, 13)),
-    "corner": hole((0, 0, 13, 12)),
-    "opposite corner": hole((20, 19, 12, 13)),
-    "left half": hole((0, 0, S, S // 2)),
-    "bottom half": hole((S // 2, 0, S // 2, S)),
-    "all but a column": hole((0, 0, S, S - 1)),
-    "everything": hole((0, 0, S, S)),
-    "one pixel": hole((10, 11, 1, 1)),
-    "corner pixel": hole((0, 0, 1, 1)),
-    "edge pixel": hole((S - 1, 7, 1, 1)),
-    "edge row": hole((0, 0, 1, S)),
-    "two wide": hole((4, 4, 20, 2)),
-    "three by three": hole((4, 4, 3, 3)),
-    "two holes": hole((0, 0, 9, 10), (20, 22, 12, 10)),
-    "pixels in all corners": hole((0, 0, 1, 1), (0, S - 1, 1, 1), (S - 1, 0, 1, 1), (S - 1, S - 1, 1, 1)),
+MASKS = {
+    "inside": mask_of((8, 9, 13, 12)),
+    "top edge": mask_of((0, 9, 12, 12)),
+    "bottom edge": mask_of((20, 9, 12, 13)),
+    "left edge": mask_of((9, 0, 12, 12)),
+    "right edge": mask_of((9, 19, 12, 13)),
+    "corner": mask_of((0, 0, 13, 12)),
+    "opposite corner": mask_of((20, 19, 12, 13)),
+    "left half": mask_of((0, 0, S, S // 2)),
+    "bottom half": mask_of((S // 2, 0, S // 2, S)),
+    "all but a column": mask_of((0, 0, S, S - 1)),
+    "everything": mask_of((0, 0, S, S)),
+    "one pixel": mask_of((10, 11, 1, 1)),
+    "corner pixel": mask_of((0, 0, 1, 1)),
+    "edge pixel": mask_of((S - 1, 7, 1, 1)),
+    "edge row": mask_of((0, 0, 1, S)),
+    "two wide": mask_of((4, 4, 20, 2)),
+    "three by three": mask_of((4, 4, 3, 3)),
+    "two holes": mask_of((0, 0, 9, 10), (20, 22, 12, 10)),
+    "pixels in all corners": mask_of((0, 0, 1, 1), (0, S - 1, 1, 1), (S - 1, 0, 1, 1), (S - 1, S - 1, 1, 1)),
     "stroke": stroke(),
 }
-holes = pytest.mark.parametrize("mask", HOLES.values(), ids=HOLES.keys())
+every_mask = pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
 
 
 def not_everywhere(mask: Images) -> Images:
-    return hole((0, 0, S, S - 1)) if mask.all() else mask
+    return mask_of((0, 0, S, S - 1)) if mask.all() else mask
 
 
-@holes
+@every_mask
 def test_an_image_cloned_onto_itself_is_itself(mask: Images) -> None:
     image = smooth(0)
     assert np.array_equal(clone(image, image, not_everywhere(mask)), image)
@@ -67,8 +67,8 @@ def test_an_image_cloned_onto_itself_is_itself(mask: Images) -> None:
 
 @pytest.mark.parametrize("name", ["inside", "top edge", "opposite corner", "edge row", "two wide", "two holes"])
 def test_clone_is_the_smoothest_correction_written_out(name: str) -> None:
-    """As dense least squares: a row for each pair of neighbours of which at least one is in the hole."""
-    source, destination, mask = smooth(1), smooth(0), HOLES[name]
+    """As dense least squares: a row for each pair of neighbors of which at least one is in the hole."""
+    source, destination, mask = smooth(1), smooth(0), MASKS[name]
     number = {place: i for i, place in enumerate(zip(*np.nonzero(mask[0]), strict=True))}
     rows, right = [], []
     for y, x in number:
@@ -91,7 +91,7 @@ def test_clone_is_the_smoothest_correction_written_out(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["inside", "top edge", "left edge", "opposite corner", "left half", "stroke"])
 def test_a_mark_stays_where_it_is(name: str) -> None:
-    mask = HOLES[name]
+    mask = MASKS[name]
     y, x = (int(np.median(places)) for places in np.nonzero(mask[0]))  # away from the hole's edge
     image = smooth(0)
     marked = image.copy()
@@ -100,7 +100,7 @@ def test_a_mark_stays_where_it_is(name: str) -> None:
     assert np.array_equal(clone(marked, image, mask), marked)
 
 
-@holes
+@every_mask
 def test_outside_the_hole_it_is_exactly_the_image(mask: Images) -> None:
     images, completed = smooth(0)[None], smooth(1)[None]
     before = images.copy(), completed.copy()
@@ -113,7 +113,7 @@ def test_outside_the_hole_it_is_exactly_the_image(mask: Images) -> None:
     assert np.array_equal(completed, before[1])
 
 
-@holes
+@every_mask
 def test_the_true_pixels_do_not_leak(mask: Images) -> None:
     """Nor does what the completion holds outside the hole."""
     images, completed = smooth(0)[None], smooth(1)[None]
@@ -126,8 +126,8 @@ def test_the_true_pixels_do_not_leak(mask: Images) -> None:
 
 
 @pytest.mark.parametrize("offset", [-30, 25])
-@holes
-def test_a_colour_cast_is_removed(mask: Images, offset: int) -> None:
+@every_mask
+def test_a_color_cast_is_removed(mask: Images, offset: int) -> None:
     """Whatever the image, the blended completion does not depend on it; but for an image that is all hole."""
     images, completed, masks = smooth(0)[None], smooth(1)[None], not_everywhere(mask)[None]
     cast = (completed + np.array([offset, -offset, offset // 2])[:, None, None]).astype(np.uint8)
@@ -135,16 +135,16 @@ def test_a_colour_cast_is_removed(mask: Images, offset: int) -> None:
     assert np.abs(blend(cast, images, masks).astype(int) - blend(completed, images, masks)).max() <= 1
 
 
-@holes
+@every_mask
 def test_in_a_flat_image_nothing_of_a_flat_completion_is_left(mask: Images) -> None:
-    """But the few levels by which OpenCV's Telea misses a flat colour."""
+    """But the few levels by which OpenCV's Telea misses a flat color."""
     flat, masks = np.full((1, 3, S, S), 120, np.uint8), not_everywhere(mask)[None]
     assert np.abs(blend(flat + 90, flat, masks).astype(int) - 120).max() <= 6
 
 
 def test_details_of_the_completion_are_kept() -> None:
     """Away from the hole's edge the Laplacian is the completion's, but for rounding to 8 bits."""
-    completed, images, mask = smooth(1)[None], smooth(0)[None], HOLES["inside"][None]
+    completed, images, mask = smooth(1)[None], smooth(0)[None], MASKS["inside"][None]
     completed[..., 14, 15] += 40
     blended = blend(completed, images, mask)
 
@@ -159,11 +159,11 @@ def test_details_of_the_completion_are_kept() -> None:
 
 def test_where_nothing_is_visible_it_is_the_completion() -> None:
     images, completed = smooth(0)[None], smooth(1)[None]
-    assert np.array_equal(blend(completed, images, HOLES["everything"][None]), completed)
+    assert np.array_equal(blend(completed, images, MASKS["everything"][None]), completed)
 
 
 def test_each_image_for_itself_and_with_any_number_of_threads() -> None:
-    masks = np.stack(list(HOLES.values()))
+    masks = np.stack(list(MASKS.values()))
     images, completed = (np.stack([smooth(seed + i) for i in range(len(masks))]) for seed in (0, 100))
     together = blend(completed, images, masks)
     threads = cv2.getNumThreads()

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from skimage.restoration import inpaint_biharmonic
 
-from glcic.data.faces import Faces
+from glcic.data.packed import PackedImages
 from glcic.inference.classical import NearestTrainingImage, biharmonic, hide, inpaint, mean_fill
 from glcic.masks.geometry import box_masks
 
@@ -29,7 +29,7 @@ def smooth(n: int, size: int = S) -> Images:
 
 
 # Boxes inside, at edges, in corners, of one pixel, of half the image, of all but one column, of everything.
-HOLES = box_masks(
+MASKS = box_masks(
     np.array(
         [
             [4, 5, 6, 7],
@@ -45,17 +45,17 @@ HOLES = box_masks(
     ),
     S,
 )
-HOLES[0, 0, 20:23, 1:20] = 1  # and a second hole
+MASKS[0, 0, 20:23, 1:20] = 1  # and a second hole
 
 
-def training(folder: Path, images: Images) -> Faces:
-    """Packed faces of which every second one is of the training split."""
+def training(folder: Path, images: Images) -> PackedImages:
+    """Packed images of which every second one is of the training split."""
     packed = np.repeat(images, 2, axis=0)
-    np.save(folder / "faces.npy", packed)
+    np.save(folder / "images.npy", packed)
     lines = [f"{row},{row}.png,{'val' if row % 2 else 'train'},\n" for row in range(len(packed))]
     (folder / "index.csv").write_text("row,file,split,identity\n" + "".join(lines))
-    (folder / "summary.json").write_text(json.dumps({"size": images.shape[-1], "mean_pixel": [0.5, 0.5, 0.5]}))
-    return Faces(folder, "train")
+    (folder / "summary.json").write_text(json.dumps({"image_size": images.shape[-1], "mean_pixel": [0.5, 0.5, 0.5]}))
+    return PackedImages(folder, "train")
 
 
 @pytest.fixture
@@ -76,12 +76,12 @@ baselines = pytest.mark.parametrize(
 
 @baselines
 def test_baselines_change_the_hole_only(baseline: Callable[[Images, Images], Images]) -> None:
-    images = noise(len(HOLES), 3, S, S)
+    images = noise(len(MASKS), 3, S, S)
     before = images.copy()
-    completed = baseline(images, HOLES)
+    completed = baseline(images, MASKS)
     assert completed.dtype == np.uint8
     assert completed.shape == images.shape
-    hole = np.broadcast_to(HOLES == 1, images.shape)
+    hole = np.broadcast_to(MASKS == 1, images.shape)
     assert np.array_equal(completed[~hole], images[~hole])
     assert not np.array_equal(completed[hole], images[hole])
     assert np.array_equal(images, before)
@@ -93,23 +93,23 @@ def test_what_is_under_the_hole_does_not_matter(
     baseline: Callable[[Images, Images], Images], hidden: int | str
 ) -> None:
     """OpenCV alone fails this: it reads pixels of the hole next to the image's edge."""
-    images = smooth(len(HOLES))
+    images = smooth(len(MASKS))
     other = noise(*images.shape, seed=3) if hidden == "noise" else np.full_like(images, hidden)
-    changed = np.where(HOLES == 1, other, images)
-    assert np.array_equal(baseline(images, HOLES), baseline(changed, HOLES))
+    changed = np.where(MASKS == 1, other, images)
+    assert np.array_equal(baseline(images, MASKS), baseline(changed, MASKS))
 
 
 @pytest.mark.parametrize(
     ("baseline", "error"), [("telea", 5), ("navier_stokes", 2), ("biharmonic", 0)], indirect=["baseline"]
 )
-def test_a_flat_colour_is_continued(baseline: Callable[[Images, Images], Images], error: int) -> None:
+def test_a_flat_color_is_continued(baseline: Callable[[Images, Images], Images], error: int) -> None:
     """OpenCV's methods round at every pixel, and Telea's error grows on the way into the hole."""
-    images = np.full((len(HOLES) - 1, 3, S, S), 120, np.uint8)
-    assert np.abs(baseline(images, HOLES[:-1]).astype(int) - 120).max() <= error
+    images = np.full((len(MASKS) - 1, 3, S, S), 120, np.uint8)
+    assert np.abs(baseline(images, MASKS[:-1]).astype(int) - 120).max() <= error
 
 
 def test_mean_fill_is_the_mean_pixel() -> None:
-    completed = mean_fill(noise(1, 3, S, S), HOLES[:1], [0.2, 0.4, 0.6])
+    completed = mean_fill(noise(1, 3, S, S), MASKS[:1], [0.2, 0.4, 0.6])
     assert completed[0, :, 4, 5].tolist() == [51, 102, 153]
 
 
@@ -124,9 +124,9 @@ def test_hidden_pixels_become_the_mean_of_the_visible_ones() -> None:
 
 
 def test_biharmonic_is_skimages() -> None:
-    images = smooth(len(HOLES))
-    completed = biharmonic(images, HOLES)
-    for image, mask, ours in zip(images[:-1], HOLES[:-1], completed[:-1], strict=True):
+    images = smooth(len(MASKS))
+    completed = biharmonic(images, MASKS)
+    for image, mask, ours in zip(images[:-1], MASKS[:-1], completed[:-1], strict=True):
         reference = 255 * inpaint_biharmonic(image / 255, mask[0], channel_axis=0)  # in [0, 1], as skimage documents
         assert np.abs(ours - reference).max() <= 0.5 + 1e-6
     assert np.array_equal(completed[-1], np.full((3, S, S), 128))
@@ -156,18 +156,18 @@ def nearest_by_hand(train: Images, images: Images, masks: Images) -> list[int]:
 
 @pytest.mark.parametrize(("block", "images"), [(1, 1), (2, 3), (3, 4), (7, 9), (256, 512)])
 def test_the_nearest_training_image_whatever_the_blocks(tmp_path: Path, block: int, images: int) -> None:
-    train, tests = noise(7, 3, S, S, seed=1), noise(len(HOLES), 3, S, S, seed=2)
+    train, tests = noise(7, 3, S, S, seed=1), noise(len(MASKS), 3, S, S, seed=2)
     nearest = NearestTrainingImage(training(tmp_path, train), block, images)
-    found = nearest.nearest(tests, HOLES)
-    assert found.tolist() == nearest_by_hand(train, tests, HOLES)
+    found = nearest.nearest(tests, MASKS)
+    assert found.tolist() == nearest_by_hand(train, tests, MASKS)
     assert len(set(found.tolist())) > 2
-    assert np.array_equal(nearest(tests, HOLES), np.where(HOLES == 1, train[found], tests))
+    assert np.array_equal(nearest(tests, MASKS), np.where(MASKS == 1, train[found], tests))
 
 
 def test_an_image_is_nearest_to_itself(tmp_path: Path) -> None:
     train = noise(6, 3, S, S, seed=1)
     order = [4, 0, 5, 2]
-    completed = NearestTrainingImage(training(tmp_path, train), block=4)(hide(train[order], HOLES[:4]), HOLES[:4])
+    completed = NearestTrainingImage(training(tmp_path, train), block=4)(hide(train[order], MASKS[:4]), MASKS[:4])
     assert np.array_equal(completed, train[order])
 
 
@@ -177,8 +177,8 @@ def test_of_equally_near_images_the_first(tmp_path: Path, block: int) -> None:
     train[0] ^= 255
     train[2:, :, 4:10, 5:12] ^= 255  # differs under the first hole alone
     nearest = NearestTrainingImage(training(tmp_path, train), block)
-    assert nearest.nearest(train[4:], HOLES[:1]).tolist() == [1]
-    assert nearest.nearest(train[4:], HOLES[-1:]).tolist() == [0]  # nothing visible: all are equally near
+    assert nearest.nearest(train[4:], MASKS[:1]).tolist() == [1]
+    assert nearest.nearest(train[4:], MASKS[-1:]).tolist() == [0]  # nothing visible: all are equally near
 
 
 def test_distances_are_exact_where_32_bits_are_not(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_completer_changes_the_hole_only_at_any_size(weights: Path, height: int,
     images = noise(3, 3, height, width)
     masks = np.zeros((3, 1, height, width), dtype=np.uint8)
     masks[:, :, 3:9, 4:12] = 1
-    completed = Completer(weights)(images, masks, batch=2)
+    completed = Completer(weights)(images, masks, batch_size=2)
     hole = np.broadcast_to(masks == 1, images.shape)
     assert np.array_equal(completed[~hole], images[~hole])
     assert not np.array_equal(completed[hole], images[hole])
@@ -41,10 +41,10 @@ def test_completer_changes_the_hole_only_at_any_size(weights: Path, height: int,
 def test_a_completion_depends_on_nothing_but_its_image_and_mask(weights: Path) -> None:
     images, masks = noise(5, 3, 16, 16), box_masks(np.tile([[3, 4, 8, 7]], (5, 1)), 16)
     completer = Completer(weights)
-    together = completer(images, masks, batch=4)
-    assert np.array_equal(together[4:], completer(images[4:], masks[4:], batch=4))
+    together = completer(images, masks, batch_size=4)
+    assert np.array_equal(together[4:], completer(images[4:], masks[4:], batch_size=4))
     hidden = np.where(masks == 1, np.uint8(0), images)  # what is under the hole must not matter
-    assert np.array_equal(together, completer(hidden, masks, batch=4))
+    assert np.array_equal(together, completer(hidden, masks, batch_size=4))
 
 
 def test_weights_are_byte_stable_and_know_what_they_are(weights: Path, tmp_path: Path) -> None:
@@ -60,5 +60,5 @@ def test_bad_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a weights file"):
         Completer(tmp_path / "text")
     save_weights(tmp_path / "other", {"a": torch.zeros(1)}, {"mean_pixel": [0, 0, 0]})
-    with pytest.raises(UserError, match="not the weights of a completion network"):
+    with pytest.raises(UserError, match="not the weights of a generator"):
         Completer(tmp_path / "other")

@@ -1,4 +1,4 @@
-"""Holes stay inside their bounds; dilation and composite touch what they should."""
+"""Masks stay inside their bounds; dilation and composite touch what they should."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 from glcic.masks.geometry import (
     bounding_boxes,
     box_masks,
-    centred_corners,
+    centered_corners,
     composite,
     dilate,
     random_boxes,
@@ -15,27 +15,31 @@ from glcic.masks.geometry import (
 )
 
 
-@pytest.mark.parametrize(("size", "sides", "border"), [(16, (3, 8), 0), (64, (24, 32), 4), (32, (30, 30), 1)])
-def test_random_boxes_reach_their_bounds_and_no_further(size: int, sides: tuple[int, int], border: int) -> None:
-    boxes = random_boxes(np.random.default_rng(0), 5000, size, sides, border)
+@pytest.mark.parametrize(
+    ("image_size", "size_range", "margin"), [(16, (3, 8), 0), (64, (24, 32), 4), (32, (30, 30), 1)]
+)
+def test_random_boxes_reach_their_bounds_and_no_further(
+    image_size: int, size_range: tuple[int, int], margin: int
+) -> None:
+    boxes = random_boxes(np.random.default_rng(0), 5000, image_size, size_range, margin)
     corner, extent = boxes[:, :2], boxes[:, 2:]
-    assert (extent.min(), extent.max()) == sides
-    assert corner.min() == border
-    assert (corner + extent).max() == size - border
-    if sides[0] < sides[1]:
+    assert (extent.min(), extent.max()) == size_range
+    assert corner.min() == margin
+    assert (corner + extent).max() == image_size - margin
+    if size_range[0] < size_range[1]:
         assert (extent[:, 0] != extent[:, 1]).any()  # height and width are independent
 
 
 def test_windows_lie_inside_the_image_and_cover_the_hole() -> None:
     boxes = random_boxes(np.random.default_rng(0), 2000, 64, (5, 32), 0)
-    corner = centred_corners(boxes, 64, 32)
+    corner = centered_corners(boxes, 64, 32)
     assert corner.min() == 0
     assert corner.max() == 32
     assert (corner <= boxes[:, :2]).all()
     assert (corner + 32 >= boxes[:, :2] + boxes[:, 2:]).all()
     far_from_edges = ((corner > 0) & (corner < 32)).all(axis=1)
-    centre = boxes[far_from_edges, :2] + boxes[far_from_edges, 2:] / 2
-    assert np.abs(corner[far_from_edges] + 16 - centre).max() <= 0.5
+    center = boxes[far_from_edges, :2] + boxes[far_from_edges, 2:] / 2
+    assert np.abs(corner[far_from_edges] + 16 - center).max() <= 0.5
 
 
 def test_real_windows_go_everywhere() -> None:

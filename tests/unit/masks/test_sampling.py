@@ -1,4 +1,4 @@
-"""Training holes keep to their bounds, reach them, and depend on the random numbers alone."""
+"""Training masks keep to their bounds, reach them, and depend on the random numbers alone."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from scipy import ndimage
 from glcic.errors import UserError
 from glcic.masks.files import folder_digest, mask_files
 from glcic.masks.geometry import bounding_boxes, box_masks, random_boxes
-from glcic.masks.sampling import box_hole_masks, center_masks, file_masks, stroke_masks
+from glcic.masks.sampling import center_masks, file_masks, random_box_masks, stroke_masks
 
 
 def parts(mask: np.ndarray) -> int:
@@ -28,13 +28,13 @@ def test_center_is_the_middle_square() -> None:
 
 def test_one_box_is_a_random_box_and_uses_no_other_randomness() -> None:
     ours, theirs = np.random.default_rng(5), np.random.default_rng(5)
-    masks = box_hole_masks(ours, 50, 32, (3, 9), 2, (1, 1))
+    masks = random_box_masks(ours, 50, 32, (3, 9), 2, (1, 1))
     assert np.array_equal(masks, box_masks(random_boxes(theirs, 50, 32, (3, 9), 2), 32))
     assert ours.bit_generator.state == theirs.bit_generator.state
 
 
-def test_several_boxes_keep_to_their_number_and_border() -> None:
-    masks = box_hole_masks(np.random.default_rng(0), 400, 64, (3, 6), 5, (2, 4))
+def test_several_boxes_keep_to_their_number_and_margin() -> None:
+    masks = random_box_masks(np.random.default_rng(0), 400, 64, (3, 6), 5, (2, 4))
     assert masks.shape == (400, 1, 64, 64)
     assert masks.dtype == np.uint8
     counts = [parts(mask) for mask in masks]
@@ -49,23 +49,23 @@ def test_several_boxes_keep_to_their_number_and_border() -> None:
 
 
 def test_every_number_of_boxes_is_equally_likely() -> None:
-    masks = box_hole_masks(np.random.default_rng(0), 3000, 64, (1, 1), 0, (1, 3))
+    masks = random_box_masks(np.random.default_rng(0), 3000, 64, (1, 1), 0, (1, 3))
     counts = np.bincount(masks.sum(axis=(1, 2, 3)), minlength=4)  # single pixels hardly ever coincide
     assert counts[0] == 0
     assert np.abs(counts[1:] / 3000 - 1 / 3).max() < 0.04
 
 
 @pytest.mark.parametrize("size", [8, 33, 64])
-@pytest.mark.parametrize("ratio", [(0.05, 0.12), (0.1, 0.5), (0.8, 0.95)])
-def test_strokes_cover_their_share(size: int, ratio: tuple[float, float]) -> None:
-    masks = stroke_masks(np.random.default_rng(0), 150, size, ratio)
+@pytest.mark.parametrize("area_ratio", [(0.05, 0.12), (0.1, 0.5), (0.8, 0.95)])
+def test_strokes_cover_their_share(size: int, area_ratio: tuple[float, float]) -> None:
+    masks = stroke_masks(np.random.default_rng(0), 150, size, area_ratio)
     assert masks.shape == (150, 1, size, size)
     assert masks.dtype == np.uint8
     assert set(np.unique(masks)) == {0, 1}
     share = masks.mean(axis=(1, 2, 3))
-    slack = (ratio[1] - ratio[0]) / 20 + 1 / size**2
-    assert ratio[0] <= share.min() < ratio[0] + slack
-    assert ratio[1] - slack < share.max() <= ratio[1]
+    slack = (area_ratio[1] - area_ratio[0]) / 20 + 1 / size**2
+    assert area_ratio[0] <= share.min() < area_ratio[0] + slack
+    assert area_ratio[1] - slack < share.max() <= area_ratio[1]
 
 
 def test_strokes_between_two_whole_pixels_have_the_lower_number() -> None:
@@ -86,10 +86,10 @@ def test_strokes_go_everywhere() -> None:
     assert often.min() > 0.1
 
 
-def test_holes_depend_on_the_random_numbers_alone() -> None:
+def test_masks_depend_on_the_random_numbers_alone() -> None:
     def draw(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
-        return np.concatenate([stroke_masks(rng, 5, 32, (0.1, 0.3)), box_hole_masks(rng, 5, 32, (3, 9), 0, (1, 4))])
+        return np.concatenate([stroke_masks(rng, 5, 32, (0.1, 0.3)), random_box_masks(rng, 5, 32, (3, 9), 0, (1, 4))])
 
     assert np.array_equal(draw(1), draw(1))
     assert not np.array_equal(draw(1), draw(2))
@@ -125,8 +125,8 @@ def test_other_formats_and_sizes(tmp_path: Path, suffix: str) -> None:
     assert np.array_equal(mask_files(tmp_path, 8)[0, 0], half[::4, ::4])
 
 
-def test_grey_from_128_on_is_hole(tmp_path: Path) -> None:
-    Image.fromarray(np.array([[127, 128], [0, 255]], np.uint8)).save(tmp_path / "grey.png")
+def test_gray_from_128_on_is_hole(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[127, 128], [0, 255]], np.uint8)).save(tmp_path / "gray.png")
     assert mask_files(tmp_path, 2)[0, 0].tolist() == [[0, 1], [0, 1]]
 
 

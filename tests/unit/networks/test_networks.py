@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from glcic.networks.cost import count_macs, count_parameters
-from glcic.networks.discriminators.context import cut_windows
-from glcic.networks.generators.glcic import CompletionNetwork
+from glcic.networks.discriminators.global_local import cut_windows
+from glcic.networks.generators.glcic import GlcicGenerator
 from glcic.networks.generators.unet import SelfAttention, UNetAttention
 from glcic.networks.layers import Gated, activation_layer
-from glcic.params import Activation, Convolution, Labels, Normalisation, Output
-from support.networks import context, generator, patchgan, unet
+from glcic.params import Activation, Convolution, Head, Norm, OutputActivation
+from support.networks import generator, global_local, patchgan, unet
 
 
 def judged(side: int = 32) -> tuple[Tensor, Tensor, Tensor]:
@@ -24,24 +24,24 @@ def judged(side: int = 32) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def discriminator(name: str, spectral_norm: bool = False, mask_channel: bool = False) -> nn.Module:
-    """A tiny one for images of 32 pixels: `patchgan`, or the labels of a context discriminator."""
+    """A tiny one for images of 32 pixels: `patchgan`, or the head of a global and local discriminator."""
     if name == "patchgan":
         return patchgan(4, spectral_norm, mask_channel)
-    labels: Labels = "fused" if name == "fused" else "per_branch"
-    return context(32, 16, 3, 2, 0.0625, labels=labels, spectral_norm=spectral_norm, mask_channel=mask_channel)
+    head: Head = "fused" if name == "fused" else "per_branch"
+    return global_local(32, 16, 3, 2, 0.0625, head=head, spectral_norm=spectral_norm, mask_channel=mask_channel)
 
 
 # --- Published numbers ---
 
 
-@pytest.mark.parametrize("normalisation", ["batch", "instance"])
-def test_completion_network_has_the_published_parameters(normalisation: Normalisation) -> None:
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_generator_has_the_published_parameters(norm: Norm) -> None:
     with torch.device("meta"):  # counted, not allocated
-        assert count_parameters(generator(normalisation=normalisation)) == 6_072_131
+        assert count_parameters(generator(norm=norm)) == 6_072_131
 
 
 @pytest.mark.parametrize(("side", "gmacs"), [(128, 8.1), (160, 12.7), (256, 32.6)])
-def test_completion_network_has_the_published_cost(side: int, gmacs: float) -> None:
+def test_generator_has_the_published_cost(side: int, gmacs: float) -> None:
     with torch.device("meta"):
         macs = count_macs(generator(), torch.empty(2, 3, side, side), torch.empty(2, 1, side, side))
     assert macs / 1e9 == pytest.approx(gmacs, abs=0.05)
@@ -64,7 +64,7 @@ def test_unet_has_the_published_parameters_in_every_block() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "window", "convolutions", "parameters"),
+    ("image_size", "local_window", "layers", "parameters"),
     [
         (256, 128, (6, 5), 45_063_681),
         (160, 96, (5, 5), 39_557_121),
@@ -73,12 +73,12 @@ def test_unet_has_the_published_parameters_in_every_block() -> None:
     ],
 )
 def test_discriminators_have_the_published_parameters(
-    size: int, window: int, convolutions: tuple[int, int], parameters: int
+    image_size: int, local_window: int, layers: tuple[int, int], parameters: int
 ) -> None:
     with torch.device("meta"):
-        assert count_parameters(context(size, window, *convolutions)) == parameters
-        # Two labels need the same 2,048 weights as the fusion, and one bias more.
-        assert count_parameters(context(size, window, *convolutions, labels="per_branch")) == (parameters + 1)
+        assert count_parameters(global_local(image_size, local_window, *layers)) == parameters
+        # Two heads need the same 2,048 weights as the fusion, and one bias more.
+        assert count_parameters(global_local(image_size, local_window, *layers, head="per_branch")) == (parameters + 1)
 
 
 def test_patch_discriminator_has_the_published_parameters() -> None:
@@ -99,22 +99,22 @@ def test_cost_counts_attention_and_leaves_the_network_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("normalisation", "activation", "convolution", "output"),
-    list(product(get_args(Normalisation), get_args(Activation), get_args(Convolution), get_args(Output))),
+    ("norm", "activation", "convolution", "output_activation"),
+    list(product(get_args(Norm), get_args(Activation), get_args(Convolution), get_args(OutputActivation))),
 )
 def test_output_has_the_shape_of_the_input_and_the_promised_range(
-    normalisation: Normalisation, activation: Activation, convolution: Convolution, output: Output
+    norm: Norm, activation: Activation, convolution: Convolution, output_activation: OutputActivation
 ) -> None:
     values = (-0.25, 0.25)
     network = generator(
-        0.0625, values, normalisation=normalisation, activation=activation, convolution=convolution, output=output
+        0.0625, values, norm=norm, activation=activation, convolution=convolution, output_activation=output_activation
     )
     last = network.layers[-1]
     assert isinstance(last, nn.Conv2d)
     last.bias = nn.Parameter(torch.tensor([-1000.0, 0, 1000]))  # red and blue at the ends of the range
     completed = network(torch.rand(2, 3, 20, 36), torch.ones(2, 1, 20, 36))
     assert completed.shape == (2, 3, 20, 36)
-    low, high = {"sigmoid": (0, 1), "tanh": (-1, 1), "clamp": values}[output]
+    low, high = {"sigmoid": (0, 1), "tanh": (-1, 1), "clamp": values}[output_activation]
     assert (completed[:, 0] == low).all()
     assert (completed[:, 2] == high).all()
     assert completed.min() == low
@@ -122,7 +122,7 @@ def test_output_has_the_shape_of_the_input_and_the_promised_range(
 
 
 @pytest.mark.parametrize("network", [generator(0.0625), unet(8)])
-def test_every_multiple_of_the_stride_is_a_size(network: CompletionNetwork | UNetAttention) -> None:
+def test_every_multiple_of_the_stride_is_a_size(network: GlcicGenerator | UNetAttention) -> None:
     for height, width in [(2, 2), (2, 5), (7, 3)]:
         height, width = height * network.stride, width * network.stride
         output = network(torch.rand(2, 3, height, width), torch.ones(2, 1, height, width))
@@ -147,9 +147,9 @@ def test_default_weights_keep_their_names() -> None:
 
 
 def test_every_pixel_of_the_hole_sees_far_beyond_it() -> None:
-    """The dilated layers give a receptive field of some 300 pixels: a corner moves the centre."""
+    """The dilated layers give a receptive field of some 300 pixels: a corner moves the center."""
     torch.manual_seed(0)
-    network = generator(width=0.125).eval()
+    network = generator(width_multiplier=0.125).eval()
     filled = torch.rand(1, 3, 128, 128, requires_grad=True)
     network(filled, torch.zeros(1, 1, 128, 128))[0, :, 64, 64].sum().backward()
     assert filled.grad is not None
@@ -181,12 +181,10 @@ def test_a_gate_weighs_its_features() -> None:
 
 
 @pytest.mark.parametrize("convolution", get_args(Convolution))
-@pytest.mark.parametrize(("normalisation", "alone"), [("none", True), ("instance", True), ("batch", False)])
-def test_only_batch_norm_lets_images_of_a_batch_meet(
-    convolution: Convolution, normalisation: Normalisation, alone: bool
-) -> None:
+@pytest.mark.parametrize(("norm", "alone"), [("none", True), ("instance", True), ("batch", False)])
+def test_only_batch_norm_lets_images_of_a_batch_meet(convolution: Convolution, norm: Norm, alone: bool) -> None:
     torch.manual_seed(0)
-    network = generator(0.0625, normalisation=normalisation, activation="leaky_relu", convolution=convolution)
+    network = generator(0.0625, norm=norm, activation="leaky_relu", convolution=convolution)
     filled, mask = torch.rand(3, 3, 16, 16), torch.ones(3, 1, 16, 16)
     together, one = network(filled, mask)[:1], network(filled[:1], mask[:1])
     assert torch.allclose(together, one, atol=1e-6) == alone
@@ -206,7 +204,7 @@ def test_leaky_relu_passes_negative_gradients() -> None:
     [
         generator(0.0625, activation="leaky_relu"),
         generator(0.0625, activation="leaky_relu", convolution="gated"),
-        context(32, 16, 3, 2, width=0.0625, activation="leaky_relu"),
+        global_local(32, 16, 3, 2, width_multiplier=0.0625, activation="leaky_relu"),
         unet(8),
         patchgan(4),
     ],
@@ -263,7 +261,7 @@ def test_windows_are_cut_per_image_and_pass_gradients() -> None:
 
 def test_discriminator_uses_both_branches() -> None:
     torch.manual_seed(0)
-    network = context(32, 16, 3, 2, width=0.0625).eval()
+    network = global_local(32, 16, 3, 2, width_multiplier=0.0625).eval()
     image, mask, corner = judged()
     logits = network(image, mask, corner)
     assert logits.shape == (2, 1)
@@ -273,9 +271,9 @@ def test_discriminator_uses_both_branches() -> None:
     assert network(image, mask, corner.flip(0))[0] != logits[0]  # same image, another window
 
 
-def test_the_second_label_judges_the_window_alone() -> None:
+def test_the_second_head_judges_the_window_alone() -> None:
     torch.manual_seed(0)
-    network = context(32, 16, 3, 2, width=0.0625, labels="per_branch").eval()
+    network = global_local(32, 16, 3, 2, width_multiplier=0.0625, head="per_branch").eval()
     image, mask, corner = judged()
     logits = network(image, mask, corner)
     assert logits.shape == (2, 2)
@@ -341,5 +339,5 @@ def test_spectral_norm_keeps_every_singular_value_below_one(name: str) -> None:
 
 
 def test_discriminators_tell_their_window() -> None:
-    assert context(32, 16, 3, 2, width=0.0625).local_window == 16
+    assert global_local(32, 16, 3, 2, width_multiplier=0.0625).local_window == 16
     assert patchgan(4).local_window is None

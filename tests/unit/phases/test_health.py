@@ -17,17 +17,17 @@ from torch import Tensor, nn
 from glcic.data.batches import Batch
 from glcic.masks.geometry import composite
 from glcic.networks.layers import last_layer
-from glcic.params import AdversarialLoss, Params
-from glcic.phases.health import Variety, health_scores
+from glcic.params import GANLoss, Params
+from glcic.phases.health import Diversity, health_scores
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.report.alarms import alarms, loss_of_guessing, lowest_loss
 from glcic.training.curves import Point
-from glcic.training.losses import completed_loss, generator_loss, real_loss, reconstruction_loss
-from glcic.training.phase import PreparedBatch
-from support.networks import context, generator
+from glcic.training.losses import d_loss_fake, d_loss_real, g_loss, reconstruction_loss
+from glcic.training.phase import MaskedBatch
+from support.networks import generator, global_local
 from support.project import ROOT, TINY, default_tree, merge
 
-BALANCED: dict[str, Any] = {"weight": None, "balance": 0.5}
+ADAPTIVE: dict[str, Any] = {"adv_weight": None, "adaptive_ratio": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +36,11 @@ def fabric() -> Fabric:
     return Fabric(accelerator="cpu", devices=1)
 
 
-def joint(fabric: Fabric, C: nn.Module | None = None, compile_it: bool = False, **changes: Any) -> TrainJointPhase:
+def joint(fabric: Fabric, G: nn.Module | None = None, compile_it: bool = False, **changes: Any) -> TrainJointPhase:
     p = Params.model_validate(merge(merge(default_tree(), TINY), {"train_joint": changes}))
     torch.manual_seed(0)
-    C, D = C or generator(0.0625), context(16, 8, 3, 2, 0.0625)
-    return TrainJointPhase(fabric, C, D, p.train_joint, p.adversarial, p.input, [0.5] * 3, compile_it)
+    G, D = G or generator(0.0625), global_local(16, 8, 3, 2, 0.0625)
+    return TrainJointPhase(fabric, G, D, p.train_joint, p.gan, p.input, [0.5] * 3, compile_it)
 
 
 def batch(n: int, seed: int = 0) -> Batch:
@@ -54,40 +54,40 @@ def batch(n: int, seed: int = 0) -> Batch:
 
 
 def by_hand(phase: TrainJointPhase, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
-    """Gradients of both losses over all images at once, at the kept network's last layer."""
-    C, D = copy.deepcopy(phase.kept("completion")).eval(), copy.deepcopy(phase.networks["discriminator"]).eval()
+    """Gradients of both losses over all images at once, at the scored network's last layer."""
+    G, D = copy.deepcopy(phase.scored("generator")).eval(), copy.deepcopy(phase.networks["discriminator"]).eval()
     whole = Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
-    images = phase.images(whole)
-    output = C(images.filled, images.dilated)
+    images = phase.preprocess(whole)
+    output = G(images.filled, images.dilated)
     wanted = reconstruction_loss(output, images.image, images.mask, phase.reconstruction, 1.0)
-    given = generator_loss(D(composite(output, images.image, images.mask), images.mask, images.window), "bce")
-    first, second = (torch.autograd.grad(loss, last_layer(C), retain_graph=True)[0] for loss in (wanted, given))
+    given = g_loss(D(composite(output, images.image, images.mask), images.mask, images.window), "bce")
+    first, second = (torch.autograd.grad(loss, last_layer(G), retain_graph=True)[0] for loss in (wanted, given))
     return first, second
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"ema": 0.5}, {"accumulate": 2}, {"adversarial": BALANCED}],
-    ids=["plain", "average", "parts", "balanced"],
+    [{}, {"ema_decay": 0.5}, {"grad_accum_steps": 2}, ADAPTIVE],
+    ids=["plain", "average", "parts", "adaptive"],
 )
 def test_gradients_are_those_of_the_losses_over_all_images(fabric: Fabric, changes: dict[str, Any]) -> None:
     """Of the network that is scored, in eval mode, over batches of unequal size; the adversarial one without α."""
     phase, batches = joint(fabric, **changes), [batch(4), batch(3, seed=1)]
     for seed in (2, 3):  # so that moving average and network differ
-        phase.step([phase.images(part) for part in batch(4, seed).split(changes.get("accumulate", 1))])
+        phase.step([phase.preprocess(part) for part in batch(4, seed).split(changes.get("grad_accum_steps", 1))])
     wanted, given = by_hand(phase, batches)
     scores = phase.validate(batches)
-    assert scores["val_gradient_reconstruction"] == pytest.approx(wanted.norm().item(), rel=1e-4)
-    assert scores["val_gradient_adversarial"] == pytest.approx(given.norm().item(), rel=1e-4)
-    if "adversarial" in changes:
-        assert "val_gradient_ratio" not in scores  # α changes from step to step; the curve has it
+    assert scores["val_grad_norm_rec"] == pytest.approx(wanted.norm().item(), rel=1e-4)
+    assert scores["val_grad_norm_adv"] == pytest.approx(given.norm().item(), rel=1e-4)
+    if "adaptive_ratio" in changes:
+        assert "val_grad_norm_ratio" not in scores  # α changes from step to step; the curve has it
     else:
-        ratio = phase.alpha.weight * (given.norm() / wanted.norm()).item()
-        assert scores["val_gradient_ratio"] == pytest.approx(ratio, rel=1e-4)
+        ratio = phase.adv_weight * (given.norm() / wanted.norm()).item()
+        assert scores["val_grad_norm_ratio"] == pytest.approx(ratio, rel=1e-4)
 
 
 class Answer(nn.Module):
-    """A completion network whose answers are given: (N, 3, S, S), whatever it sees, times its only weight, 1."""
+    """A generator whose answers are given: (N, 3, S, S), whatever it sees, times its only weight, 1."""
 
     def __init__(self, answers: Tensor) -> None:
         super().__init__()
@@ -105,37 +105,39 @@ def truth_like(images: Batch, factor: float, offset: float) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("factor", "offset", "variety"), [(1.0, 0.0, 1.0), (0.0, 0.25, 0.0), (0.5, 0.25, 0.5)], ids=["truth", "one", "half"]
+    ("factor", "offset", "diversity"),
+    [(1.0, 0.0, 1.0), (0.0, 0.25, 0.0), (0.5, 0.25, 0.5)],
+    ids=["truth", "one", "half"],
 )
-def test_variety_of_known_answers(fabric: Fabric, factor: float, offset: float, variety: float) -> None:
+def test_diversity_of_known_answers(fabric: Fabric, factor: float, offset: float, diversity: float) -> None:
     images = batch(4)
     phase = joint(fabric, Answer(truth_like(images, factor, offset)))
-    assert phase.validate([images])["val_variety"] == pytest.approx(variety, abs=0.01)
+    assert phase.validate([images])["val_diversity"] == pytest.approx(diversity, abs=0.01)
 
 
-def test_variety_by_hand() -> None:
+def test_diversity_by_hand() -> None:
     """Pixel 0 lies in all three holes, pixel 1 in two, pixel 2 in one and does not count; one channel, two batches."""
     mask = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 0, 0]]).view(3, 1, 1, 3)
     image = torch.tensor([[0, 10, 99], [30, 30, 7], [60, 77, 99]]).view(3, 1, 1, 3)
     completed = torch.tensor([[10, 20, 1], [20, 20, 200], [30, 5, 2]]).view(3, 1, 1, 3)
-    variety = Variety()
-    variety.add(completed[:2], image[:2], mask[:2])
-    variety.add(completed[2:], image[2:], mask[2:])
+    diversity = Diversity()
+    diversity.add(completed[:2], image[:2], mask[:2])
+    diversity.add(completed[2:], image[2:], mask[2:])
     truth = (30**2 + 0 + 30**2) / 3 + (10**2 + 10**2) / 2
     answers = (10**2 + 0 + 10**2) / 3 + 0
-    assert variety.value() == pytest.approx(sqrt(answers / truth))
+    assert diversity.value() == pytest.approx(sqrt(answers / truth))
 
 
 @pytest.mark.parametrize("image", [[[5, 5]], [[5, 5], [5, 5]]], ids=["no overlap", "equal images"])
-def test_variety_without_any_in_the_truth_is_undefined(image: list[list[int]]) -> None:
-    variety = Variety()
+def test_diversity_without_any_in_the_truth_is_undefined(image: list[list[int]]) -> None:
+    diversity = Diversity()
     images = torch.tensor(image).view(-1, 1, 1, 2)
-    variety.add(images * 2 + torch.arange(len(images)).view(-1, 1, 1, 1), images, torch.ones_like(images))
-    assert variety.value() is None
+    diversity.add(images * 2 + torch.arange(len(images)).view(-1, 1, 1, 1), images, torch.ones_like(images))
+    assert diversity.value() is None
 
 
-def test_one_validation_image_has_no_variety(fabric: Fabric) -> None:
-    assert "val_variety" not in joint(fabric).validate([batch(1)])
+def test_one_validation_image_has_no_diversity(fabric: Fabric) -> None:
+    assert "val_diversity" not in joint(fabric).validate([batch(1)])
 
 
 def test_saturated_is_the_share_at_the_ends_of_8_bits(fabric: Fabric) -> None:
@@ -156,7 +158,7 @@ def modes(network: nn.Module) -> list[Any]:
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-@pytest.mark.parametrize("changes", [{}, {"ema": 0.5}, {"adversarial": BALANCED}], ids=["plain", "average", "balanced"])
+@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.5}, ADAPTIVE], ids=["plain", "average", "adaptive"])
 def test_weights_are_the_same_with_or_without_it(precision: Any, changes: dict[str, Any]) -> None:
     """Validation between the steps changes no bit of what is trained, no gradient, no mode and no randomness."""
     torch.set_num_threads(1)
@@ -164,10 +166,10 @@ def test_weights_are_the_same_with_or_without_it(precision: Any, changes: dict[s
     for looked_at in (True, False):
         phase = joint(Fabric(accelerator="cpu", devices=1, precision=precision), **changes)
         for step in range(3):
-            phase.step([phase.images(batch(4, seed=step))])
+            phase.step([phase.preprocess(batch(4, seed=step))])
             if not looked_at:
                 continue
-            everything = nn.ModuleList([*phase.networks.values(), phase.kept("completion")])
+            everything = nn.ModuleList([*phase.networks.values(), phase.scored("generator")])
             gradients, settings = copy.deepcopy([p.grad for p in everything.parameters()]), modes(everything)
             random = torch.get_rng_state()
             first, again = phase.validate([batch(4, seed=9)]), phase.validate([batch(4, seed=9)])
@@ -176,35 +178,35 @@ def test_weights_are_the_same_with_or_without_it(precision: Any, changes: dict[s
             assert modes(everything) == settings
             for before, p in zip(gradients, everything.parameters(), strict=True):
                 assert p.grad is None if before is None else p.grad is not None and torch.equal(p.grad, before)
-        moments = [s for optimiser in phase.optimisers.values() for s in optimiser.state_dict()["state"].values()]
-        optimisers = [tensor for state in moments for tensor in state.values()]
+        moments = [s for optimizer in phase.optimizers.values() for s in optimizer.state_dict()["state"].values()]
+        optimizers = [tensor for state in moments for tensor in state.values()]
         averages = [t for average in phase.averages.values() for t in average.state_dict().values()]
         weights = [t for network in phase.networks.values() for t in network.state_dict().values()]
-        states.append([*weights, *averages, *optimisers])
+        states.append([*weights, *averages, *optimizers])
     assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(*states, strict=True))
 
 
 def test_no_gradient_of_the_reconstruction_leaves_no_ratio(fabric: Fabric) -> None:
-    def losses(images: PreparedBatch, output: Tensor) -> tuple[Tensor, Tensor]:
+    def losses(images: MaskedBatch, output: Tensor) -> tuple[Tensor, Tensor]:
         return output.sum() * 0, output.mean()
 
     phase = joint(fabric)
-    scores = health_scores(phase, phase.networks["completion"], losses, [batch(4)], alpha=0.5)
-    assert scores["val_gradient_reconstruction"] == 0
-    assert scores["val_gradient_adversarial"] > 0
-    assert "val_gradient_ratio" not in scores
+    scores = health_scores(phase, phase.networks["generator"], losses, [batch(4)], adv_weight=0.5)
+    assert scores["val_grad_norm_rec"] == 0
+    assert scores["val_grad_norm_adv"] > 0
+    assert "val_grad_norm_ratio" not in scores
 
 
 HEALTHY: dict[str, float] = {
-    "discriminator_real": 0.05,
-    "discriminator_completed": 0.05,
-    "val_accuracy_real": 0.95,
-    "val_accuracy_completed": 0.99,
-    "val_variety": 0.9,
+    "d_loss_real": 0.05,
+    "d_loss_fake": 0.05,
+    "val_d_acc_real": 0.95,
+    "val_d_acc_fake": 0.99,
+    "val_diversity": 0.9,
 }
-WON = {"discriminator_real": 0.0, "discriminator_completed": 0.0, "val_accuracy_real": 1.0}
-LOST = {"val_accuracy_real": 0.98, "val_accuracy_completed": 0.05}
-COLLAPSED = {"val_variety": 0.03}
+WON = {"d_loss_real": 0.0, "d_loss_fake": 0.0, "val_d_acc_real": 1.0}
+LOST = {"val_d_acc_real": 0.98, "val_d_acc_fake": 0.05}
+COLLAPSED = {"val_diversity": 0.03}
 
 
 def curve(*changes: dict[str, float]) -> list[Point]:
@@ -214,9 +216,14 @@ def curve(*changes: dict[str, float]) -> list[Point]:
 @pytest.mark.parametrize(
     ("change", "name", "numbers", "remedy"),
     [
-        (WON, "discriminator_won", ["0 % of that of guessing", "99 % of the completions"], "train_joint.skip_above"),
+        (
+            WON,
+            "discriminator_won",
+            ["0 % of the loss of guessing", "99 % of the completions"],
+            "train_joint.d_skip_accuracy",
+        ),
         (LOST, "discriminator_lost", ["98 % of the real", "5 % of the completions"], "pretrain_discriminators.steps"),
-        (COLLAPSED, "generator_collapsed", ["0.03 times"], "train_joint.adversarial.weight"),
+        (COLLAPSED, "generator_collapsed", ["0.03 times"], "train_joint.adv_weight"),
     ],
 )
 def test_an_alarm_says_since_when_what_and_what_to_do(
@@ -251,16 +258,16 @@ def test_parameters_that_alarms_name_exist() -> None:
             tree = tree[part]
 
 
-@pytest.mark.parametrize("loss", ["bce", "hinge", "least_squares"])
+@pytest.mark.parametrize("loss", ["bce", "hinge", "lsgan"])
 @pytest.mark.parametrize("label", [1.0, 0.9])
-def test_a_won_discriminator_is_known_by_any_loss(loss: AdversarialLoss, label: float) -> None:
-    """A thousandth of what can be learnt is left, or a third."""
+def test_a_won_discriminator_is_known_by_any_loss(loss: GANLoss, label: float) -> None:
+    """A thousandth of what can be learned is left, or a third."""
     if loss == "hinge" and label != 1:
         return
     least, guessing = lowest_loss(loss, label), loss_of_guessing(loss, label)
     for left, expected in ((0.001, ["discriminator_won"]), (1 / 3, [])):
         total = least + left * (guessing - least)
-        point = {"discriminator_real": 0.75 * total, "discriminator_completed": 0.25 * total}
+        point = {"d_loss_real": 0.75 * total, "d_loss_fake": 0.25 * total}
         assert list(alarms(curve(*[point] * 3), loss, label)) == expected
 
 
@@ -270,16 +277,16 @@ def test_a_won_discriminator_is_known_by_any_loss(loss: AdversarialLoss, label: 
         ("bce", 1.0, 0.0, 40.0, -40.0),
         ("bce", 0.9, log(0.45 / 0.55), log(0.9 / 0.1), -40.0),
         ("hinge", 1.0, 0.0, 1.0, -1.0),
-        ("least_squares", 1.0, 0.5, 1.0, 0.0),
-        ("least_squares", 0.9, 0.45, 0.9, 0.0),
+        ("lsgan", 1.0, 0.5, 1.0, 0.0),
+        ("lsgan", 0.9, 0.45, 0.9, 0.0),
     ],
 )
-def test_ends_of_the_loss(loss: AdversarialLoss, label: float, same: float, real: float, completed: float) -> None:
+def test_ends_of_the_loss(loss: GANLoss, label: float, same: float, real: float, completed: float) -> None:
     """At the best answer that is always the same, and at the best answers: as the loss functions themselves say."""
 
     def total(on_real: float, on_completed: float) -> float:
         logits = torch.tensor([[on_real], [on_completed]], dtype=torch.float64)
-        return (real_loss(logits[:1], loss, label) + completed_loss(logits[1:], loss)).item()
+        return (d_loss_real(logits[:1], loss, label) + d_loss_fake(logits[1:], loss)).item()
 
     assert loss_of_guessing(loss, label) == pytest.approx(total(same, same))
     assert all(total(same + step, same + step) >= total(same, same) for step in (-0.01, 0.01))
@@ -296,9 +303,11 @@ CURVES = [*ROOT.glob("reports/**/train_joint.csv"), *ROOT.glob("reports/ablation
 
 @pytest.mark.parametrize("path", CURVES, ids=[str(path.relative_to(ROOT / "reports")) for path in CURVES])
 def test_the_reports_trainings_raise_none(path: Path) -> None:
-    assert alarms(read(path), "bce", 1.0) == {}
+    points = read(path)
+    assert set(HEALTHY) - {"val_diversity"} <= points[0].keys()  # alarms do not look at a curve without them
+    assert alarms(points, "bce", 1.0) == {}
 
 
 def test_a_curve_without_the_columns_raises_none() -> None:
     assert alarms([], "bce", 1.0) == {}
-    assert alarms([{"step": step, "schedule": 1.0} for step in range(5)], "bce", 1.0) == {}
+    assert alarms([{"step": step, "lr_factor": 1.0} for step in range(5)], "bce", 1.0) == {}

@@ -10,18 +10,18 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from glcic.data.batches import Batch, TrainingBatches, validation_batches
-from glcic.data.faces import Faces
+from glcic.data.packed import PackedImages
 from glcic.masks.geometry import composite
-from glcic.networks.discriminators.context import ContextDiscriminator
-from glcic.networks.generators.glcic import CompletionNetwork
+from glcic.networks.discriminators.global_local import GlobalLocalDiscriminator
+from glcic.networks.generators.glcic import GlcicGenerator
 from glcic.networks.layers import last_layer
-from glcic.params import Adversarial, Params
-from glcic.phases.pretrain_discriminators import PretrainDiscriminatorsPhase, discriminator_gradients
+from glcic.params import GAN, Params
+from glcic.phases.pretrain_discriminators import PretrainDiscriminatorsPhase, backward_discriminator
 from glcic.phases.pretrain_generator import PretrainGeneratorPhase
 from glcic.phases.train_joint import TrainJointPhase
-from glcic.training.losses import completed_loss, generator_loss, real_loss, reconstruction_loss
-from glcic.training.phase import Phase, PreparedBatch, frozen, is_real, validation_scores
-from support.networks import context, generator, glcic, patchgan
+from glcic.training.losses import d_loss_fake, d_loss_real, g_loss, reconstruction_loss
+from glcic.training.phase import MaskedBatch, Phase, frozen, is_real, validation_scores
+from support.networks import generator, glcic, global_local, patchgan
 from support.project import TINY, Project, default_tree, merge
 
 Weights = dict[str, Tensor]
@@ -40,42 +40,40 @@ def fabric() -> Fabric:
 @pytest.fixture(scope="module")
 def batches(cropped: Project) -> Iterator[Batch]:
     p = params()
-    faces = Faces(cropped.folder / "data" / "faces", "train")
+    packed = PackedImages(cropped.folder / "data" / "images", "train")
     dataset = TrainingBatches(
-        faces, seed=0, stage="train_joint", batch=4, holes=p.holes, augmentation=p.augmentation, local_window=8
+        packed, seed=0, stage="train_joint", batch_size=4, masks=p.masks, augmentation=p.augmentation, local_window=8
     )
     return (dataset[step] for step in range(1000))
 
 
-def networks() -> tuple[CompletionNetwork, ContextDiscriminator]:
+def networks() -> tuple[GlcicGenerator, GlobalLocalDiscriminator]:
     torch.manual_seed(0)
-    return generator(0.0625), context(16, 8, 3, 2, 0.0625)
+    return generator(0.0625), global_local(16, 8, 3, 2, 0.0625)
 
 
 def joint(
     fabric: Fabric,
-    C: nn.Module | None = None,
+    G: nn.Module | None = None,
     D: nn.Module | None = None,
-    section: Adversarial | None = None,
+    section: GAN | None = None,
     **changes: Any,
 ) -> TrainJointPhase:
-    plain_C, plain_D = networks()
+    plain_G, plain_D = networks()
     p = params(train_joint=changes)
-    return TrainJointPhase(
-        fabric, C or plain_C, D or plain_D, p.train_joint, section or p.adversarial, p.input, [0.5] * 3
-    )
+    return TrainJointPhase(fabric, G or plain_G, D or plain_D, p.train_joint, section or p.gan, p.input, [0.5] * 3)
 
 
-def generator_phase(fabric: Fabric, C: nn.Module | None = None, **changes: Any) -> PretrainGeneratorPhase:
+def generator_phase(fabric: Fabric, G: nn.Module | None = None, **changes: Any) -> PretrainGeneratorPhase:
     p = params(pretrain_generator=changes)
-    return PretrainGeneratorPhase(fabric, C or networks()[0], p.pretrain_generator, p.input, [0.5] * 3)
+    return PretrainGeneratorPhase(fabric, G or networks()[0], p.pretrain_generator, p.input, [0.5] * 3)
 
 
 @pytest.fixture(scope="module")
 def fixed(cropped: Project) -> list[Batch]:
     """Validation batches."""
-    val = Faces(cropped.folder / "data" / "faces", "val")
-    return validation_batches(val, seed=0, images=4, batch=2, holes=params().holes, local_window=8)
+    val = PackedImages(cropped.folder / "data" / "images", "val")
+    return validation_batches(val, seed=0, num_images=4, batch_size=2, masks=params().masks, local_window=8)
 
 
 def gradients_of(network: nn.Module) -> Weights:
@@ -107,27 +105,27 @@ def record_calls(monkeypatch: pytest.MonkeyPatch, kind: type[nn.Module]) -> list
 
 
 def test_pretraining_follows_the_gradient_of_the_hole_alone(fabric: Fabric, batches: Iterator[Batch]) -> None:
-    C, _ = networks()
+    G, _ = networks()
     reference = generator(0.0625)
-    reference.load_state_dict(C.state_dict())
+    reference.load_state_dict(G.state_dict())
     section = params().pretrain_generator
-    phase = PretrainGeneratorPhase(fabric, C, section, params().input, [0.5] * 3)
-    images = phase.images(next(batches))
-    loss = phase.step([images])["reconstruction"]
+    phase = PretrainGeneratorPhase(fabric, G, section, params().input, [0.5] * 3)
+    images = phase.preprocess(next(batches))
+    loss = phase.step([images])["g_loss_rec"]
 
     expected = reconstruction_loss(
         reference(images.filled, images.mask), images.image, images.mask, section.reconstruction, 1.0
     )
     expected.backward()
     torch.testing.assert_close(loss, expected.detach())
-    for p, q in zip(C.parameters(), reference.parameters(), strict=True):
+    for p, q in zip(G.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-6)
 
 
 def test_network_never_sees_what_the_hole_hides(fabric: Fabric, batches: Iterator[Batch]) -> None:
-    C, _ = networks()
-    phase = PretrainGeneratorPhase(fabric, C, params().pretrain_generator, params().input, [0.25, 0.5, 0.75])
-    images = phase.images(next(batches))
+    G, _ = networks()
+    phase = PretrainGeneratorPhase(fabric, G, params().pretrain_generator, params().input, [0.25, 0.5, 0.75])
+    images = phase.preprocess(next(batches))
     hole = images.mask.bool().expand_as(images.image)
     assert torch.equal(images.filled[~hole], images.image[~hole])
     fill = torch.tensor([0.25, 0.5, 0.75]).view(1, 3, 1, 1).expand_as(images.image)
@@ -135,17 +133,17 @@ def test_network_never_sees_what_the_hole_hides(fabric: Fabric, batches: Iterato
 
 
 def test_discriminators_train_alone(fabric: Fabric, batches: Iterator[Batch]) -> None:
-    """The completion network neither learns nor moves its batch-norm statistics, and is in eval mode."""
-    C, D = networks()
-    before, discriminator = copy_of(C), copy_of(D)
+    """The generator neither learns nor moves its batch-norm statistics, and is in eval mode."""
+    G, D = networks()
+    before, discriminator = copy_of(G), copy_of(D)
     phase = PretrainDiscriminatorsPhase(
-        fabric, C, D, params().pretrain_discriminators, params().adversarial, params().input, [0.5] * 3
+        fabric, G, D, params().pretrain_discriminators, params().gan, params().input, [0.5] * 3
     )
     for _ in range(3):
-        phase.step([phase.images(next(batches))])
-    assert equal(copy_of(C), before)
-    assert not C.training
-    assert all(p.grad is None for p in C.parameters())
+        phase.step([phase.preprocess(next(batches))])
+    assert equal(copy_of(G), before)
+    assert not G.training
+    assert all(p.grad is None for p in G.parameters())
     assert not equal(copy_of(D), discriminator)
 
 
@@ -153,17 +151,17 @@ def test_discriminators_train_alone(fabric: Fabric, batches: Iterator[Batch]) ->
 def test_discriminator_judges_composites_at_each_images_own_window(
     fabric: Fabric, batches: Iterator[Batch], monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
-    C, D = networks()
+    G, D = networks()
     phase: Phase
     if which == "train_joint":
-        phase = TrainJointPhase(fabric, C, D, params().train_joint, params().adversarial, params().input, [0.5] * 3)
+        phase = TrainJointPhase(fabric, G, D, params().train_joint, params().gan, params().input, [0.5] * 3)
     else:
         phase = PretrainDiscriminatorsPhase(
-            fabric, C, D, params().pretrain_discriminators, params().adversarial, params().input, [0.5] * 3
+            fabric, G, D, params().pretrain_discriminators, params().gan, params().input, [0.5] * 3
         )
-    images = phase.images(next(batches))
-    training = copy_of(C)
-    calls = record_calls(monkeypatch, ContextDiscriminator)
+    images = phase.preprocess(next(batches))
+    training = copy_of(G)
+    calls = record_calls(monkeypatch, GlobalLocalDiscriminator)
     phase.step([images])
 
     reference = generator(0.0625)
@@ -186,20 +184,20 @@ def test_discriminator_judges_composites_at_each_images_own_window(
 
 def test_discriminators_joint_update_is_its_clean_gradient(fabric: Fabric, batches: Iterator[Batch]) -> None:
     """Step after step; nothing of the generator's adversarial gradient is left in it."""
-    phase = joint(fabric, adversarial={"weight": 1.0})
-    C, D = phase.networks["completion"], phase.networks["discriminator"]
+    phase = joint(fabric, adv_weight=1.0)
+    G, D = phase.networks["generator"], phase.networks["discriminator"]
     for _ in range(3):
-        images = phase.images(next(batches))
-        reference = context(16, 8, 3, 2, 0.0625)
+        images = phase.preprocess(next(batches))
+        reference = global_local(16, 8, 3, 2, 0.0625)
         reference.load_state_dict(D.state_dict())
-        frozen_C = generator(0.0625)
-        frozen_C.load_state_dict(C.state_dict())
+        frozen_G = generator(0.0625)
+        frozen_G.load_state_dict(G.state_dict())
         with torch.no_grad():
-            completed = composite(frozen_C(images.filled, images.mask), images.image, images.mask)
+            completed = composite(frozen_G(images.filled, images.mask), images.image, images.mask)
         phase.step([images])
         windows = torch.cat([images.real_window, images.window])
         logits = reference(torch.cat([images.image, completed]), torch.cat([images.mask] * 2), windows)
-        (real_loss(logits[:4]) + completed_loss(logits[4:])).backward()
+        (d_loss_real(logits[:4]) + d_loss_fake(logits[4:])).backward()
         for p, q in zip(D.parameters(), reference.parameters(), strict=True):
             assert p.grad is not None
             assert q.grad is not None
@@ -210,11 +208,11 @@ def test_generators_joint_gradient_is_reconstruction_plus_alpha_adversarial(
     fabric: Fabric, batches: Iterator[Batch]
 ) -> None:
     gradients = {}
-    images = joint(fabric).images(next(batches))
-    for alpha in (0.0, 0.5, 1.0):
-        phase = joint(fabric, adversarial={"weight": alpha})
+    images = joint(fabric).preprocess(next(batches))
+    for adv_weight in (0.0, 0.5, 1.0):
+        phase = joint(fabric, adv_weight=adv_weight)
         phase.step([images])
-        gradients[alpha] = torch.cat([p.grad.flatten() for p in phase.networks["completion"].parameters()])  # type: ignore[union-attr]
+        gradients[adv_weight] = torch.cat([p.grad.flatten() for p in phase.networks["generator"].parameters()])  # type: ignore[union-attr]
     adversarial = gradients[1.0] - gradients[0.0]
     assert adversarial.norm() > 1e-3 * gradients[0.0].norm()
     torch.testing.assert_close(gradients[0.5], gradients[0.0] + adversarial / 2, rtol=1e-3, atol=1e-6)
@@ -223,7 +221,7 @@ def test_generators_joint_gradient_is_reconstruction_plus_alpha_adversarial(
 def test_joint_training_moves_both_networks(fabric: Fabric, batches: Iterator[Batch]) -> None:
     phase = joint(fabric)
     before = {name: copy_of(network) for name, network in phase.networks.items()}
-    phase.step([phase.images(next(batches))])
+    phase.step([phase.preprocess(next(batches))])
     for name, network in phase.networks.items():
         after = copy_of(network)
         assert all(not torch.equal(after[key], before[name][key]) for key in after if key.endswith("weight")), name
@@ -232,10 +230,10 @@ def test_joint_training_moves_both_networks(fabric: Fabric, batches: Iterator[Ba
 def test_batch_norm_statistics_move_once_a_step(fabric: Fabric, batches: Iterator[Batch]) -> None:
     """The generator's adversarial step must not move the discriminator's statistics."""
     phase = joint(fabric)
-    phase.step([phase.images(next(batches))])
-    D, C = phase.networks["discriminator"], phase.networks["completion"]
+    phase.step([phase.preprocess(next(batches))])
+    D, G = phase.networks["discriminator"], phase.networks["generator"]
     assert {int(b) for name, b in D.named_buffers() if name.endswith("num_batches_tracked")} == {1}
-    assert {int(b) for name, b in C.named_buffers() if name.endswith("num_batches_tracked")} == {1}
+    assert {int(b) for name, b in G.named_buffers() if name.endswith("num_batches_tracked")} == {1}
 
 
 def test_frozen_passes_gradients_and_keeps_none() -> None:
@@ -243,7 +241,7 @@ def test_frozen_passes_gradients_and_keeps_none() -> None:
     before = copy_of(D)
     image = torch.rand(4, 3, 16, 16, requires_grad=True)
     with frozen(D):
-        loss = real_loss(D(image, torch.zeros(4, 1, 16, 16), torch.zeros(4, 2, dtype=torch.int64)))
+        loss = d_loss_real(D(image, torch.zeros(4, 1, 16, 16), torch.zeros(4, 2, dtype=torch.int64)))
     loss.backward()
     assert image.grad is not None
     assert image.grad.abs().sum() > 0
@@ -257,24 +255,24 @@ def test_validation_changes_nothing(fabric: Fabric, fixed: list[Batch]) -> None:
     before = {name: copy_of(network) for name, network in phase.networks.items()}
     first, again = phase.validate(fixed), phase.validate(fixed)
     assert first == again
-    scores = "l1_hole psnr accuracy_real accuracy_completed gradient_reconstruction gradient_adversarial gradient_ratio"
-    assert list(first) == [f"val_{name}" for name in (*scores.split(), "saturated", "variety")]
+    scores = "l1_hole psnr d_acc_real d_acc_fake grad_norm_rec grad_norm_adv grad_norm_ratio"
+    assert list(first) == [f"val_{name}" for name in (*scores.split(), "saturated", "diversity")]
     for name, network in phase.networks.items():
         assert equal(copy_of(network), before[name])
         assert network.training
 
 
 def test_validation_scores_are_those_of_the_composite(fabric: Fabric, cropped: Project) -> None:
-    """A network that answers mid-grey scores what mid-grey scores inside the hole, and nothing outside."""
+    """A network that answers mid-gray scores what mid-gray scores inside the hole, and nothing outside."""
 
-    class Grey(CompletionNetwork):
+    class Gray(GlcicGenerator):
         def forward(self, filled: Tensor, mask: Tensor) -> Tensor:
             return super().forward(filled, mask) * 0 + 0.5
 
-    phase = PretrainGeneratorPhase(fabric, Grey(glcic(0.0625)), params().pretrain_generator, params().input, [0.5] * 3)
-    val = Faces(cropped.folder / "data" / "faces", "val")
-    fixed = validation_batches(val, seed=0, images=4, batch=4, holes=params().holes, local_window=8)
-    images: PreparedBatch = phase.images(fixed[0])
+    phase = PretrainGeneratorPhase(fabric, Gray(glcic(0.0625)), params().pretrain_generator, params().input, [0.5] * 3)
+    val = PackedImages(cropped.folder / "data" / "images", "val")
+    fixed = validation_batches(val, seed=0, num_images=4, batch_size=4, masks=params().masks, local_window=8)
+    images: MaskedBatch = phase.preprocess(fixed[0])
     l1, psnr = [], []
     for image, mask in zip(images.image, images.mask, strict=True):
         difference = (image - 0.5)[:, mask[0] == 1]
@@ -286,18 +284,18 @@ def test_validation_scores_are_those_of_the_composite(fabric: Fabric, cropped: P
 
 
 @pytest.mark.parametrize("make", [generator_phase, joint])
-def test_moving_average_is_what_is_scored_and_kept(
+def test_moving_average_is_what_is_scored_and_saved(
     fabric: Fabric, batches: Iterator[Batch], fixed: list[Batch], make: Callable[..., Phase]
 ) -> None:
     """The first update copies; then it is decay · average + (1 − decay) · weights, batch-norm statistics included."""
-    phase = make(fabric, ema=0.75)
-    network = phase.networks["completion"]
+    phase = make(fabric, ema_decay=0.75)
+    network = phase.networks["generator"]
     average: Weights = {}
     for step in range(3):
-        phase.step([phase.images(next(batches))])
+        phase.step([phase.preprocess(next(batches))])
         now = {name: tensor for name, tensor in copy_of(network).items() if tensor.is_floating_point()}
         average = {name: 0.75 * average[name] + 0.25 * now[name] for name in now} if step else now
-        torch.testing.assert_close({name: phase.kept("completion").state_dict()[name] for name in now}, average)
+        torch.testing.assert_close({name: phase.scored("generator").state_dict()[name] for name in now}, average)
     reference = generator(0.0625)
     reference.load_state_dict(average, strict=False)
     scores, raw = validation_scores(phase, reference, fixed), validation_scores(phase, network, fixed)
@@ -305,23 +303,23 @@ def test_moving_average_is_what_is_scored_and_kept(
     assert {name: phase.validate(fixed)[name] for name in scores} == pytest.approx(scores, rel=1e-4)
 
 
-def test_without_a_moving_average_the_network_itself_is_kept(fabric: Fabric) -> None:
-    phase = joint(fabric, ema=0.75)
-    assert phase.kept("discriminator") is phase.networks["discriminator"]
-    assert joint(fabric).kept("completion") is not phase.kept("completion")
+def test_without_a_moving_average_the_network_itself_is_scored(fabric: Fabric) -> None:
+    phase = joint(fabric, ema_decay=0.75)
+    assert phase.scored("discriminator") is phase.networks["discriminator"]
+    assert joint(fabric).scored("generator") is not phase.scored("generator")
     assert generator_phase(fabric).averages == {}
 
 
-def test_clip_bounds_the_norm_of_each_networks_gradient(fabric: Fabric, batches: Iterator[Batch]) -> None:
+def test_max_grad_norm_bounds_each_networks_gradient(fabric: Fabric, batches: Iterator[Batch]) -> None:
     """And keeps its direction; a gradient within the bound stays as it is."""
-    images = joint(fabric).images(next(batches))
+    images = joint(fabric).preprocess(next(batches))
     found = {}
-    for clip in (None, 1e-3, 1e3):
-        phase = joint(fabric, clip=clip)
+    for max_norm in (None, 1e-3, 1e3):
+        phase = joint(fabric, max_grad_norm=max_norm)
         phase.step([images])
-        found[clip] = gradients_of(phase.networks["discriminator"])
-        if clip == 1e-3:
-            assert norm(gradients_of(phase.networks["completion"])) == pytest.approx(clip, rel=1e-2)
+        found[max_norm] = gradients_of(phase.networks["discriminator"])
+        if max_norm == 1e-3:
+            assert norm(gradients_of(phase.networks["generator"])) == pytest.approx(max_norm, rel=1e-2)
     assert norm(found[None]) > 0.1
     scale = 1e-3 / norm(found[None])
     torch.testing.assert_close(found[1e-3], {name: g * scale for name, g in found[None].items()}, rtol=1e-3, atol=1e-9)
@@ -343,22 +341,20 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole(
     """Without batch norm, which sees one part at a time; losses are means over the parts."""
     batch = next(batches)
     found, losses = [], []
-    # A rate so small that the discriminator C learns from is the same, whatever Adam makes of rounding.
-    slow: Any = {"discriminator_optimiser": {"learning_rate": 1e-7}}
+    # A rate so small that the discriminator G learns from is the same, whatever Adam makes of rounding.
+    slow: Any = {"optimizer_d": {"lr": 1e-7}}
     for parts in (1, 2):
-        C, D = (without_batch_norm(network) for network in networks())
+        G, D = (without_batch_norm(network) for network in networks())
         phase: Phase
         if which == "pretrain_generator":
-            phase = generator_phase(fabric, C)
+            phase = generator_phase(fabric, G)
         elif which == "train_joint":
-            phase = joint(fabric, C, D, adversarial={"weight": 1.0}, **slow)
+            phase = joint(fabric, G, D, adv_weight=1.0, **slow)
         else:
             p = params()
-            phase = PretrainDiscriminatorsPhase(
-                fabric, C, D, p.pretrain_discriminators, p.adversarial, p.input, [0.5] * 3
-            )
+            phase = PretrainDiscriminatorsPhase(fabric, G, D, p.pretrain_discriminators, p.gan, p.input, [0.5] * 3)
         before = {name: copy_of(network) for name, network in phase.networks.items()}
-        losses.append(phase.step([phase.images(part) for part in batch.split(parts)]))
+        losses.append(phase.step([phase.preprocess(part) for part in batch.split(parts)]))
         assert not any(equal(copy_of(network), before[name]) for name, network in phase.networks.items())
         found.append({name: gradients_of(network) for name, network in phase.networks.items()})
     for name in found[0]:
@@ -371,20 +367,20 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole(
 def test_a_discriminator_that_wins_skips_its_step(
     fabric: Fabric, batches: Iterator[Batch], recent: float, skipped: bool
 ) -> None:
-    """C learns all the same, and the accuracy of this step is remembered in place of the oldest."""
-    phase = joint(fabric, skip_above=0.8)
-    C, D = phase.networks["completion"], phase.networks["discriminator"]
+    """G learns all the same, and the accuracy of this step is remembered in place of the oldest."""
+    phase = joint(fabric, d_skip_accuracy=0.8)
+    G, D = phase.networks["generator"], phase.networks["discriminator"]
     assert phase.memory["accuracies"].tolist() == [0.5] * 50
     phase.memory["accuracies"] = torch.linspace(recent - 0.1, recent + 0.1, 50)
-    remembered, before = phase.memory["accuracies"].clone(), {C: copy_of(C), D: copy_of(D)}
-    reference_C, reference_D = copy.deepcopy(C), copy.deepcopy(D)
-    images = phase.images(next(batches))
+    remembered, before = phase.memory["accuracies"].clone(), {G: copy_of(G), D: copy_of(D)}
+    reference_G, reference_D = copy.deepcopy(G), copy.deepcopy(D)
+    images = phase.preprocess(next(batches))
     losses = phase.step([images])
 
-    moved = {n: not all(torch.equal(p, before[n][k]) for k, p in n.named_parameters()) for n in (C, D)}
-    assert moved == {C: True, D: not skipped}
-    assert losses["skipped"].item() == skipped
-    completed = composite(reference_C(images.filled, images.mask), images.image, images.mask)
+    moved = {n: not all(torch.equal(p, before[n][k]) for k, p in n.named_parameters()) for n in (G, D)}
+    assert moved == {G: True, D: not skipped}
+    assert losses["d_skipped"].item() == skipped
+    completed = composite(reference_G(images.filled, images.mask), images.image, images.mask)
     windows = torch.cat([images.real_window, images.window])
     logits = reference_D(torch.cat([images.image, completed]), torch.cat([images.mask] * 2), windows)
     right = torch.cat([is_real(logits[:4], "bce"), ~is_real(logits[4:], "bce")]).float().mean()
@@ -392,106 +388,106 @@ def test_a_discriminator_that_wins_skips_its_step(
 
 
 @pytest.mark.parametrize("ratio", [0.1, 2.0])
-def test_balance_is_the_ratio_of_the_gradients_norms_at_the_last_layer(
+def test_adaptive_ratio_is_the_ratio_of_the_gradients_norms_at_the_last_layer(
     fabric: Fabric, batches: Iterator[Batch], ratio: float
 ) -> None:
-    phase = joint(fabric, adversarial={"weight": None, "balance": ratio})
-    C, D = phase.networks["completion"], phase.networks["discriminator"]
-    reference = copy.deepcopy(C)
-    images = phase.images(next(batches))
-    alpha = phase.step([images])["alpha"].item()
+    phase = joint(fabric, adv_weight=None, adaptive_ratio=ratio)
+    G, D = phase.networks["generator"], phase.networks["discriminator"]
+    reference = copy.deepcopy(G)
+    images = phase.preprocess(next(batches))
+    adv_weight = phase.step([images])["adv_weight"].item()
 
     output = reference(images.filled, images.mask)
-    D.eval()  # as it was after its own update, when C learnt from it
+    D.eval()  # as it was after its own update, when G learned from it
     judged = D(composite(output, images.image, images.mask), images.mask, images.window)
     section = params().train_joint.reconstruction
     reconstruction = reconstruction_loss(output, images.image, images.mask, section, 1.0)
     weight = last_layer(reference)
     (wanted,) = torch.autograd.grad(reconstruction, weight, retain_graph=True)
-    (given,) = torch.autograd.grad(generator_loss(judged), weight)
-    assert alpha * given.norm().item() == pytest.approx(ratio * wanted.norm().item(), rel=1e-3)
-    torch.testing.assert_close(last_layer(C).grad, wanted + alpha * given, rtol=1e-3, atol=1e-5)
+    (given,) = torch.autograd.grad(g_loss(judged), weight)
+    assert adv_weight * given.norm().item() == pytest.approx(ratio * wanted.norm().item(), rel=1e-3)
+    torch.testing.assert_close(last_layer(G).grad, wanted + adv_weight * given, rtol=1e-3, atol=1e-5)
 
 
-BCE = Adversarial(loss="bce", real_label=1.0, r1=0.0)
+BCE = GAN(loss="bce", real_label=1.0, r1_gamma=0.0)
 
 
 @pytest.mark.parametrize(
     ("discriminator", "section"),
     [
-        (lambda: context(16, 8, 3, 2, 0.0625, spectral_norm=True), BCE),
-        (lambda: context(16, 8, 3, 2, 0.0625, mask_channel=True), BCE),
-        (lambda: context(16, 8, 3, 2, 0.0625, labels="per_branch"), BCE),
+        (lambda: global_local(16, 8, 3, 2, 0.0625, spectral_norm=True), BCE),
+        (lambda: global_local(16, 8, 3, 2, 0.0625, mask_channel=True), BCE),
+        (lambda: global_local(16, 8, 3, 2, 0.0625, head="per_branch"), BCE),
         (lambda: patchgan(4), BCE.model_copy(update={"real_label": 0.9})),
         (lambda: patchgan(4, spectral_norm=True, mask_channel=True), BCE),
-        (lambda: context(16, 8, 3, 2, 0.0625), BCE.model_copy(update={"loss": "hinge"})),
-        (lambda: context(16, 8, 3, 2, 0.0625), BCE.model_copy(update={"loss": "least_squares"})),
-        (lambda: context(16, 8, 3, 2, 0.0625, spectral_norm=True), BCE.model_copy(update={"r1": 10.0})),
-        (lambda: patchgan(4), BCE.model_copy(update={"r1": 10.0})),
+        (lambda: global_local(16, 8, 3, 2, 0.0625), BCE.model_copy(update={"loss": "hinge"})),
+        (lambda: global_local(16, 8, 3, 2, 0.0625), BCE.model_copy(update={"loss": "lsgan"})),
+        (lambda: global_local(16, 8, 3, 2, 0.0625, spectral_norm=True), BCE.model_copy(update={"r1_gamma": 10.0})),
+        (lambda: patchgan(4), BCE.model_copy(update={"r1_gamma": 10.0})),
     ],
-    ids=["spectral", "mask", "per_branch", "patch", "patch_all", "hinge", "squares", "r1_spectral", "r1_patch"],
+    ids=["spectral", "mask", "per_branch", "patch", "patch_all", "hinge", "lsgan", "r1_spectral", "r1_patch"],
 )
 def test_every_discriminator_learns_alone_and_teaches_the_generator(
     fabric: Fabric,
     batches: Iterator[Batch],
     monkeypatch: pytest.MonkeyPatch,
     discriminator: Callable[[], nn.Module],
-    section: Adversarial,
+    section: GAN,
 ) -> None:
-    """Its own update reaches all of it and nothing of C; C's reaches C and leaves the discriminator's gradients."""
+    """Its own update reaches all of it and nothing of G; G's reaches G and leaves the discriminator's gradients."""
 
-    def made(alpha: float) -> TrainJointPhase:
-        C, _ = networks()
-        return joint(fabric, C, discriminator(), section, adversarial={"weight": alpha})
+    def made(adv_weight: float) -> TrainJointPhase:
+        G, _ = networks()
+        return joint(fabric, G, discriminator(), section, adv_weight=adv_weight)
 
     alone = made(1.0)
-    C, D = alone.networks["completion"], alone.networks["discriminator"]
-    images = alone.images(next(batches))
+    G, D = alone.networks["generator"], alone.networks["discriminator"]
+    images = alone.preprocess(next(batches))
     with torch.no_grad():
-        completed = composite(C(images.filled, images.mask), images.image, images.mask)
+        completed = composite(G(images.filled, images.mask), images.image, images.mask)
     calls = record_calls(monkeypatch, type(D))
-    (losses,) = discriminator_gradients(alone, alone.D, [images], [completed], section)
+    (losses,) = backward_discriminator(alone, alone.D, [images], [completed], section)
     clean = gradients_of(D)
     assert clean.keys() == dict(D.named_parameters()).keys()
     assert all(norm({name: g}) > 0 for name, g in clean.items() if not name.endswith("bias"))
-    assert gradients_of(C) == {}
-    assert ("r1" in losses) == (section.r1 > 0)
+    assert gradients_of(G) == {}
+    assert ("r1_penalty" in losses) == (section.r1_gamma > 0)
     # Told the mask, it could tell a window that does not belong to it.
     real_window = images.window if D.mask_channel else images.real_window
     assert torch.equal(calls[0][2], torch.cat([real_window, images.window]))
     assert torch.equal(calls[0][1], torch.cat([images.mask, images.mask]))
 
     taught = {}
-    for alpha in (0.0, 1.0):
-        phase = made(alpha)
+    for adv_weight in (0.0, 1.0):
+        phase = made(adv_weight)
         phase.step([images])
         torch.testing.assert_close(gradients_of(phase.networks["discriminator"]), clean, rtol=1e-3, atol=1e-6)
-        taught[alpha] = gradients_of(phase.networks["completion"])
-    assert taught[1.0].keys() == dict(C.named_parameters()).keys()
+        taught[adv_weight] = gradients_of(phase.networks["generator"])
+    assert taught[1.0].keys() == dict(G.named_parameters()).keys()
     assert norm({name: taught[1.0][name] - g for name, g in taught[0.0].items()}) > 1e-3 * norm(taught[0.0])
 
 
 def test_r1_is_part_of_the_discriminators_gradient(fabric: Fabric, batches: Iterator[Batch]) -> None:
     """Its weight is that of the gradient: twice the weight, twice the difference."""
-    images = joint(fabric).images(next(batches))
+    images = joint(fabric).preprocess(next(batches))
     found = {}
-    for r1 in (0.0, 1.0, 2.0):
-        phase = joint(fabric, section=BCE.model_copy(update={"r1": r1}))
+    for r1_gamma in (0.0, 1.0, 2.0):
+        phase = joint(fabric, section=BCE.model_copy(update={"r1_gamma": r1_gamma}))
         phase.step([images])
-        found[r1] = gradients_of(phase.networks["discriminator"])
+        found[r1_gamma] = gradients_of(phase.networks["discriminator"])
     once = {name: found[1.0][name] - g for name, g in found[0.0].items()}
     assert norm(once) > 1e-4
     twice = {name: g + 2 * once[name] for name, g in found[0.0].items()}
     torch.testing.assert_close(found[2.0], twice, rtol=1e-3, atol=1e-5)
 
 
-def test_balance_and_r1_work_under_mixed_precision(batches: Iterator[Batch]) -> None:
+def test_adaptive_weight_and_r1_work_under_mixed_precision(batches: Iterator[Batch]) -> None:
     """Fabric takes a gradient that is asked for in passing for a forgotten `fabric.backward`, and raises."""
     mixed = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
-    phase = joint(mixed, section=BCE.model_copy(update={"r1": 1.0}), adversarial={"weight": None, "balance": 0.1})
-    losses = phase.step([phase.images(next(batches))])
-    assert 0 < losses["alpha"] < 1e4
-    assert losses["r1"] > 0
+    phase = joint(mixed, section=BCE.model_copy(update={"r1_gamma": 1.0}), adv_weight=None, adaptive_ratio=0.1)
+    losses = phase.step([phase.preprocess(next(batches))])
+    assert 0 < losses["adv_weight"] < 1e4
+    assert losses["r1_penalty"] > 0
 
 
 def test_validation_judges_real_images_where_training_does(
@@ -499,15 +495,15 @@ def test_validation_judges_real_images_where_training_does(
 ) -> None:
     """A discriminator that sees the mask is scored with windows that belong to it."""
     p = params()
-    val = Faces(cropped.folder / "data" / "faces", "val")
-    fixed = validation_batches(val, seed=0, images=4, batch=4, holes=p.holes, local_window=8)
+    val = PackedImages(cropped.folder / "data" / "images", "val")
+    fixed = validation_batches(val, seed=0, num_images=4, batch_size=4, masks=p.masks, local_window=8)
     for sees_mask in (False, True):
-        C, _ = networks()
-        D = context(16, 8, 3, 2, 0.0625, mask_channel=sees_mask)
-        phase = TrainJointPhase(fabric, C, D, p.train_joint, p.adversarial, p.input, [0.5] * 3)
-        images = phase.images(fixed[0])
+        G, _ = networks()
+        D = global_local(16, 8, 3, 2, 0.0625, mask_channel=sees_mask)
+        phase = TrainJointPhase(fabric, G, D, p.train_joint, p.gan, p.input, [0.5] * 3)
+        images = phase.preprocess(fixed[0])
         assert not torch.equal(images.real_window, images.window)
         with monkeypatch.context() as patch:
-            calls = record_calls(patch, ContextDiscriminator)
+            calls = record_calls(patch, GlobalLocalDiscriminator)
             phase.validate(fixed)
         assert torch.equal(calls[0][2], images.window if sees_mask else images.real_window)

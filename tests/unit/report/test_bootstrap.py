@@ -7,7 +7,7 @@ import pytest
 from glcic.report import bootstrap as module
 from glcic.report.bootstrap import Bootstrap, clusters_of, differences, in_words, intervals, totals
 
-FEW = Bootstrap(resamples=2000, confidence=0.95, seed=0)
+FEW = Bootstrap(bootstrap_samples=2000, confidence_level=0.95, seed=0)
 
 
 def table(identity: list[float | None], **methods: list[float]) -> pd.DataFrame:
@@ -53,7 +53,7 @@ def test_clustered_intervals_cover_and_others_do_not() -> None:
     """40 people with 10 images each, whose scores differ more among people than among images of one; truth 0."""
     rng = np.random.default_rng(1)
     person = np.repeat(np.arange(40), 10)
-    bootstrap = Bootstrap(resamples=200, confidence=0.95, seed=0)
+    bootstrap = Bootstrap(bootstrap_samples=200, confidence_level=0.95, seed=0)
     covered = {"by person": 0, "by image": 0}
     for _ in range(100):
         values = rng.normal(0, 1, 40)[person] + rng.normal(0, 0.5, 400)
@@ -118,8 +118,8 @@ def test_both_infinite_is_no_difference() -> None:
         (0.1, 0.3, False, "B beats A"),
         (-0.3, -0.1, True, "B beats A"),
         (-0.3, -0.1, False, "A beats B"),
-        (-0.1, 0.1, True, "A and B are not told apart"),
-        (0.0, 0.0, False, "A and B are not told apart"),
+        (-0.1, 0.1, True, "A does not clearly differ from B"),
+        (0.0, 0.0, False, "A does not clearly differ from B"),
         (np.nan, np.nan, True, "A and B cannot be compared"),
     ],
 )

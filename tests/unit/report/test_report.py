@@ -22,10 +22,10 @@ from glcic.networks.cost import count_parameters
 from glcic.networks.weights import save_weights
 from glcic.params import Params, validate
 from glcic.report.bootstrap import Bootstrap
-from glcic.report.contents import read_contents, read_curve, read_weights
+from glcic.report.formatting import comparisons, interval, listed, number
 from glcic.report.page import LARGEST
 from glcic.report.published import what_differs
-from glcic.report.words import comparisons, interval, listed, number
+from glcic.report.report_data import read_curve, read_report, read_weights
 from glcic.report.write import write_report, write_statistics
 from support import fake_report
 from support.networks import generator
@@ -71,7 +71,7 @@ class Page(HTMLParser):
 
 
 def params(preset: str = "default", **changes: object) -> Params:
-    named = merge(default_tree(), {"report": {"resamples": 200}, **changes})
+    named = merge(default_tree(), {"report": {"bootstrap_samples": 200}, **changes})
     if preset == "default":
         return validate(named, Path("params.yaml"))
     return preset_params(preset, ROOT / "presets").model_copy(update={"preset": preset})
@@ -161,7 +161,7 @@ def test_page_says_what_people_ask_for(folder: Path) -> None:
         "CelebA-HQ, val",
         "500,000 steps of 96 images",
         "No alarm was raised",
-        "12 people are few",
+        "With 12 people, the intervals are rough",
         "200 resamples",
         "free-form brush strokes over 10 to 20 % of the image",
         f"{1:064x}",
@@ -186,7 +186,7 @@ def test_same_files_same_bytes(folder: Path, copy: Path) -> None:
 
 def test_alarms_are_told(copy: Path) -> None:
     curve = pd.read_csv(copy / "curves/train_joint.csv")
-    curve.assign(val_variety=0.1).to_csv(copy / "curves/train_joint.csv", index=False)
+    curve.assign(val_diversity=0.1).to_csv(copy / "curves/train_joint.csv", index=False)
     write_report(copy, params())
     page = Page((copy / "index.html").read_text())
     assert "generator collapsed , since step 200" in page.text
@@ -197,11 +197,11 @@ def test_what_is_not_there_is_left_out(copy: Path) -> None:
     """Older reports have neither gallery nor columns of health, and a phase may have been skipped."""
     shutil.rmtree(copy / "gallery")
     (copy / "figures/completions.png").rename(copy / "completions.png")
-    skipped = "step,images,schedule,val_l1_hole,val_psnr\n0,0,1,40,12\n"  # what training writes then
+    skipped = "step,images_seen,lr_factor,val_l1_hole,val_psnr\n0,0,1,40,12\n"  # what training writes then
     (copy / "curves/pretrain_generator.csv").write_text(skipped)
     (copy / "curves/pretrain_discriminators.csv").unlink()
     joint = pd.read_csv(copy / "curves/train_joint.csv")
-    joint[["step", "images", "val_psnr"]].to_csv(copy / "curves/train_joint.csv", index=False)
+    joint[["step", "images_seen", "val_psnr"]].to_csv(copy / "curves/train_joint.csv", index=False)
     write_report(copy, params())
     page = Page((copy / "index.html").read_text())
     assert [section["id"] for section in page.all("section")] == [
@@ -223,9 +223,13 @@ def test_what_is_not_there_is_left_out(copy: Path) -> None:
 
 
 def test_skipped_points_of_a_curve(tmp_path: Path) -> None:
-    (tmp_path / "curve.csv").write_text("step,images,val_psnr\n2,8,\n4,16,nan\n6,24,20.5\n")
+    (tmp_path / "curve.csv").write_text("step,images_seen,val_psnr\n2,8,\n4,16,nan\n6,24,20.5\n")
     curve = read_curve(tmp_path / "curve.csv")
-    assert curve == [{"step": 2, "images": 8}, {"step": 4, "images": 16}, {"step": 6, "images": 24, "val_psnr": 20.5}]
+    assert curve == [
+        {"step": 2, "images_seen": 8},
+        {"step": 4, "images_seen": 16},
+        {"step": 6, "images_seen": 24, "val_psnr": 20.5},
+    ]
 
 
 def test_of_photographs_few_are_shown(copy: Path) -> None:
@@ -269,17 +273,17 @@ def test_everything_at_once_is_small(tmp_path: Path) -> None:
 
 def test_model_card(copy: Path, tmp_path: Path) -> None:
     network = generator(0.0625)
-    save_weights(tmp_path / "completion_last.safetensors", network.state_dict(), ABOUT)
+    save_weights(tmp_path / "generator_last.safetensors", network.state_dict(), ABOUT)
     (tmp_path / "summary.json").write_text(
-        '{"size": 16, "images": {"train": 12, "val": 4, "test": 4}, "sha256": "5ca1ab1e"}'
+        '{"image_size": 16, "num_images": {"train": 12, "val": 4, "test": 4}, "sha256": "5ca1ab1e"}'
     )
-    weights = read_weights(tmp_path / "completion_last.safetensors")
+    weights = read_weights(tmp_path / "generator_last.safetensors")
     assert weights.parameters == count_parameters(network)
     write_report(
         copy,
         params(),
         summary=tmp_path / "summary.json",
-        weights=tmp_path / "completion_last.safetensors",
+        weights=tmp_path / "generator_last.safetensors",
         card=tmp_path / "card.md",
     )
     card = (tmp_path / "card.md").read_text()
@@ -298,10 +302,10 @@ def test_model_card(copy: Path, tmp_path: Path) -> None:
 def test_what_differs_from_mmagic() -> None:
     ours = {what: here for what, here, _ in what_differs(params("celeba-small"), 660, 22)}
     assert ours["data"] == "aligned CelebA, a part of the test split: 660 images of 22 people"
-    assert ours["sides of the holes"].startswith("27 to 32 pixels, 5 from the edge")
+    assert ours["size of the masks"].startswith("27 to 32 pixels, at least 5 from the edge")
     assert ours["training"].startswith("16,000 steps of 16 images alone, then 2,000 steps")
-    large = params(crop={"size": 256, "square": None}, networks={"completion": {"width": 1.0}})
-    assert [what for what, _, _ in what_differs(large, None, None)] == ["data", "where the holes are", "training"]
+    large = params(crop={"image_size": 256, "center_crop": None}, networks={"generator": {"width_multiplier": 1.0}})
+    assert [what for what, _, _ in what_differs(large, None, None)] == ["data", "positions of the masks", "training"]
 
 
 def test_words() -> None:
@@ -322,7 +326,7 @@ def test_words() -> None:
     assert comparisons(pd.DataFrame(rows, columns=columns), "box") == [
         "completion beats Telea in each of the 2 metrics.",
         "pretrained beats completion in PSNR dB (−0.300 [−0.400, −0.200]); "
-        "completion and pretrained are not told apart in L1 % (+0.100 [−0.100, 0.200]).",
+        "completion does not clearly differ from pretrained in L1 % (+0.100 [−0.100, 0.200]).",
     ]
 
 
@@ -334,8 +338,8 @@ def test_report_of_a_pipeline(finished: Project, tmp_path: Path, monkeypatch: py
     assert {f"reports/{name}" for name in MADE} | {"models/model_card.md"} <= set(before)
     project.stage("report")
     assert project.bytes_of(*outputs) == before
-    contents = read_contents(project.folder / "reports", validate(default_tree(), Path("params.yaml")))
-    assert (contents.images, contents.people) == (4, None)
+    report = read_report(project.folder / "reports", validate(default_tree(), Path("params.yaml")))
+    assert (report.images, report.people) == (4, None)
     monkeypatch.chdir(project.folder)
     kept = Path("reports/other")
     keep_report("other")

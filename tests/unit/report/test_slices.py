@@ -6,12 +6,12 @@ import pandas as pd
 from glcic.report.bootstrap import Bootstrap
 from glcic.report.slices import kinds, pooled, shown_methods, slices
 
-BOOTSTRAP = Bootstrap(resamples=500, confidence=0.95, seed=0)
+BOOTSTRAP = Bootstrap(bootstrap_samples=500, confidence_level=0.95, seed=0)
 
 
 def images(**columns: list[float]) -> pd.DataFrame:
     n = len(next(iter(columns.values())))
-    filled = {"row": list(range(n)), "ratio": [0.25] * n, "border": [8] * n, "brightness": [0.5] * n}
+    filled = {"row": list(range(n)), "area_ratio": [0.25] * n, "margin": [8] * n, "brightness": [0.5] * n}
     return pd.DataFrame(filled | columns)
 
 
@@ -20,8 +20,8 @@ def bins(found: dict[tuple[str, str], np.ndarray], name: str) -> dict[str, list[
 
 
 def test_edges_belong_to_the_lower_bin() -> None:
-    found = kinds(images(ratio=[0.001, 0.01, 0.0101, 0.1, 0.25, 0.5, 0.6, 1.0]), 64)
-    assert bins(found, "ratio") == {
+    found = kinds(images(area_ratio=[0.001, 0.01, 0.0101, 0.1, 0.25, 0.5, 0.6, 1.0]), 64)
+    assert bins(found, "area_ratio") == {
         "0–1 %": [0, 1],
         "1–10 %": [2, 3],
         "20–30 %": [4],
@@ -32,10 +32,10 @@ def test_edges_belong_to_the_lower_bin() -> None:
 
 
 def test_distance_from_the_edge_is_in_shares_of_the_side() -> None:
-    border: list[float] = [0, 1, 10, 11, 20, 21, 40]
-    found = bins(kinds(images(border=border), 100), "border")
+    margin: list[float] = [0, 1, 10, 11, 20, 21, 40]
+    found = bins(kinds(images(margin=margin), 100), "margin")
     assert found == {"touches": [0], "up to 10 %": [1, 2], "up to 20 %": [3, 4], "over 20 %": [5, 6]}
-    assert bins(kinds(images(border=border), 50), "border")["up to 20 %"] == [2]
+    assert bins(kinds(images(margin=margin), 50), "margin")["up to 20 %"] == [2]
 
 
 def test_brightness_in_thirds_of_the_images() -> None:
@@ -47,10 +47,10 @@ def test_brightness_in_thirds_of_the_images() -> None:
 def scores() -> pd.DataFrame:
     """Four mask sets, three images of three people, four methods."""
     parts = []
-    for mask_set, ratio in (("box", 0.25), ("border", 0.5), ("strokes_20_30", 0.25), ("strokes_40_50", 0.5)):
+    for mask_set, area_ratio in (("box", 0.25), ("border", 0.5), ("strokes_20_30", 0.25), ("strokes_40_50", 0.5)):
         for method, offset in (("completion", 0.0), ("telea", 10.0), ("mean_fill", 20.0), ("pretrained", 1.0)):
-            part = images(ratio=[ratio] * 3, border=[0, 8, 8], brightness=[0.1, 0.5, 0.9])
-            l1_hole = np.array([1.0, 2.0, 6.0]) + offset + (ratio == 0.5)
+            part = images(area_ratio=[area_ratio] * 3, margin=[0, 8, 8], brightness=[0.1, 0.5, 0.9])
+            l1_hole = np.array([1.0, 2.0, 6.0]) + offset + (area_ratio == 0.5)
             parts.append(part.assign(mask_set=mask_set, method=method, identity=[1, 2, 3], l1_hole=l1_hole))
     return pd.concat(parts, ignore_index=True)
 
@@ -71,18 +71,18 @@ def test_means_of_each_kind() -> None:
     table = slices(scores(), ["completion", "telea"], 64, BOOTSTRAP)
     assert list(table.columns) == ["mask_set", "method", "slice", "bin", "metric", "mean", "low", "high", "images"]
     assert list(table["mask_set"].unique()) == ["box", "border", "strokes_20_30", "strokes_40_50", "pooled"]
-    assert only(table, "box", "completion", "ratio", "20–30 %")["mean"] == 3
-    assert only(table, "box", "telea", "border", "touches")["mean"] == 11
+    assert only(table, "box", "completion", "area_ratio", "20–30 %")["mean"] == 3
+    assert only(table, "box", "telea", "margin", "touches")["mean"] == 11
 
 
 def test_pooled_are_mask_sets_that_differ_in_nothing_else() -> None:
-    assert pooled("ratio", ["center", "box", "strokes_1_10"]) == ["strokes_1_10"]
-    assert pooled("border", ["center", "box", "border", "half"]) == ["box", "border"]
+    assert pooled("area_ratio", ["center", "box", "strokes_1_10"]) == ["strokes_1_10"]
+    assert pooled("margin", ["center", "box", "border", "half"]) == ["box", "border"]
     assert pooled("brightness", ["center", "half"]) == ["center", "half"]
     table = slices(scores(), ["completion", "telea"], 64, BOOTSTRAP)
-    assert only(table, "pooled", "completion", "ratio", "20–30 %")[["mean", "images"]].tolist() == [3, 3]
-    assert only(table, "pooled", "completion", "ratio", "40–50 %")["mean"] == 4
-    together = only(table, "pooled", "completion", "border", "up to 20 %")
+    assert only(table, "pooled", "completion", "area_ratio", "20–30 %")[["mean", "images"]].tolist() == [3, 3]
+    assert only(table, "pooled", "completion", "area_ratio", "40–50 %")["mean"] == 4
+    together = only(table, "pooled", "completion", "margin", "up to 20 %")
     assert together[["mean", "images"]].tolist() == [(2 + 6 + 3 + 7) / 4, 4]
     assert together[["low", "high"]].tolist() == [2.5, 6.5]  # the means of either of the two people
 

@@ -11,7 +11,7 @@ from glcic import paths, tracking
 from glcic.errors import UserError
 from glcic.inference.completer import Completer
 from glcic.tracking.model import REGISTERED
-from support.store import PARAMS, SUMMARY, client_of, finished, rows
+from support.store import PARAMS, SUMMARY, client_of, finished, runs_of
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def test_versions_are_registered_once_and_the_best_is_champion(
 
     first = finished(tmp_path / "1", 1, 24.0)
     for _ in range(2):
-        tracking.complete_row(root, params(1), first)
-    tracking.complete_row(root, params(2), finished(tmp_path / "2", 2, 25.0))
-    tracking.complete_row(root, params(3), finished(tmp_path / "3", 3, 26.0, data=8 * "76543210"))
+        tracking.complete_run(root, params(1), first)
+    tracking.complete_run(root, params(2), finished(tmp_path / "2", 2, 25.0))
+    tracking.complete_run(root, params(3), finished(tmp_path / "3", 3, 26.0, data=8 * "76543210"))
     captured = capfd.readouterr()
     assert captured.err == "", "MLflow chatters, or warned"
     assert list(tmp_path.glob("ml*")) == [], "MLflow wrote into the working directory"
@@ -45,19 +45,19 @@ def test_versions_are_registered_once_and_the_best_is_champion(
         assert str(tmp_path) not in "\n".join(lines)
         assert str(Path(tracking.__file__).parent) not in "\n".join(lines)
     client = client_of(root)
-    for logged in client.search_logged_models([rows(root, params(1))[0].info.experiment_id]):
+    for logged in client.search_logged_models([runs_of(root, params(1))[0].info.experiment_id]):
         assert not any(str(folder) in str(logged.tags) for folder in (tmp_path, Path.cwd(), Path.home()))
     versions = {version.version: version for version in client.search_model_versions(f"name = '{REGISTERED}'")}
     assert len(versions) == 3
     assert versions[1].tags["val/center/psnr"] == "24"
-    assert versions[1].run_id == rows(root, params(1))[0].info.run_id
+    assert versions[1].run_id == runs_of(root, params(1))[0].info.run_id
 
     candidates = tracking.choose_champion(root, PARAMS, SUMMARY)
     assert [(candidate.version, candidate.psnr) for candidate in candidates] == [("2", 25.0), ("1", 24.0)]
     assert client.get_model_version_by_alias(REGISTERED, "champion").version == 2
-    metrics = first.report.metrics
-    metrics.write_text(metrics.read_text().replace("24.0", "25.5"))  # the evaluation was repeated
-    tracking.complete_row(root, params(1), first)
+    table = first.report.validation
+    table.write_text(table.read_text().replace("24.0", "25.5"))  # the evaluation was repeated
+    tracking.complete_run(root, params(1), first)
     assert tracking.choose_champion(root, PARAMS, SUMMARY)[0].version == "1"
 
     import mlflow
@@ -70,5 +70,5 @@ def test_versions_are_registered_once_and_the_best_is_champion(
         image = rng.integers(0, 256, (n, 3, height, width), dtype=np.uint8)
         mask = np.zeros((n, 1, height, width), dtype=np.uint8)
         mask[:, :, 3:9, 4:12] = 1
-        expected = Completer(first.folder / paths.COMPLETION)(image, mask)
+        expected = Completer(first.folder / paths.GENERATOR)(image, mask)
         assert np.array_equal(model.predict({"image": image, "mask": mask}), expected)

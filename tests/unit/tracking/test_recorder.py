@@ -1,4 +1,4 @@
-"""What happens in a training is told on the terminal, in files and in the MLflow row."""
+"""What happens in a training is told on the terminal, in files and in the MLflow run."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from glcic import paths, tracking
 from glcic.params import Params
 from glcic.tracking.recorder import Recorder
 from glcic.training.curves import write_curve
-from glcic.training.loop import Progress
+from glcic.training.loop import TrainState
 from support.curves import HEALTHY, WON, joint_curve
 from support.project import TINY, default_tree, merge
-from support.store import SUMMARY, client_of, rows
+from support.store import SUMMARY, client_of, runs_of
 
 TREE = merge(merge(default_tree(), TINY), {"tracking": {"enabled": True}})
 
@@ -43,7 +43,7 @@ def recorder_of(
     phase: Any = SimpleNamespace(networks={}, fabric=SimpleNamespace(device="cpu"))  # no network: no sample grid
     shown: Any = None
     recorder = Recorder(stage, Params.model_validate(tree), phase, shown, SUMMARY)
-    recorder.record(Progress(int(curve[-1]["step"]) if curve else 0, list(curve)))
+    recorder.record(TrainState(int(curve[-1]["step"]) if curve else 0, list(curve)))
     return recorder
 
 
@@ -51,12 +51,12 @@ def train(recorder: Recorder, curve: Sequence[dict[str, float]], until: int) -> 
     """Record the points of a curve that come after those that the recorder has seen."""
     assert recorder.first is not None
     for k in range(recorder.first, until):
-        recorder.record(Progress(k + 1, list(curve[: k + 1])))
+        recorder.record(TrainState(k + 1, list(curve[: k + 1])))
     recorder.first = until
 
 
 def alarm_tags(root: Path, tree: Mapping[str, Any]) -> dict[str, str]:
-    (run,) = rows(root, tree)
+    (run,) = runs_of(root, tree)
     return {key: value for key, value in run.data.tags.items() if key.startswith("alarm.")}
 
 
@@ -64,7 +64,7 @@ def alarms_told(capfd: pytest.CaptureFixture[str]) -> list[str]:
     return [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning: ")]
 
 
-def test_a_point_is_a_line_a_file_and_a_point_of_the_row(
+def test_a_point_is_a_line_a_file_and_a_point_of_the_run(
     root: Path, tree: dict[str, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     curve = joint_curve(HEALTHY, HEALTHY)
@@ -72,23 +72,23 @@ def test_a_point_is_a_line_a_file_and_a_point_of_the_row(
         train(recorder, curve, 2)
     lines = capfd.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["train_joint 1/6", "train_joint 2/6"]
-    assert "val_accuracy_real 0.95" in lines[0]
+    assert "val_d_acc_real 0.95" in lines[0]
     assert "images/s" in lines[0]
     assert paths.REPORT.curve("train_joint").read_text().count("\n") == 3
-    (run,) = rows(root, tree)
-    history = client_of(root).get_metric_history(run.info.run_id, "train_joint/val_accuracy_real")
+    (run,) = runs_of(root, tree)
+    history = client_of(root).get_metric_history(run.info.run_id, "train_joint/val_d_acc_real")
     assert [(point.step, point.value) for point in history] == [(1, 0.95), (2, 0.95)]
     assert run.data.metrics["train_joint/images_per_second"] > 0
     assert run.info.status == "RUNNING"
     recorder.finish()
-    (run,) = rows(root, tree)
+    (run,) = runs_of(root, tree)
     assert (run.info.status, run.data.tags["glcic.finished.train_joint"]) == ("FINISHED", "true")
 
 
-def test_a_training_that_fails_is_killed_in_the_row(root: Path, tree: dict[str, Any]) -> None:
+def test_a_training_that_fails_is_killed_in_the_run(root: Path, tree: dict[str, Any]) -> None:
     with pytest.raises(KeyboardInterrupt), recorder_of(tree):
         raise KeyboardInterrupt
-    (run,) = rows(root, tree)
+    (run,) = runs_of(root, tree)
     assert run.info.status == "KILLED"
 
 
@@ -118,10 +118,10 @@ def test_alarm_is_told_once_and_tagged_while_training_and_from_the_file(
     outputs.report.metrics.write_text("{}")
     write_curve(file, curve)
     for _ in range(2):
-        tracking.complete_row(root, tree, outputs)
+        tracking.complete_run(root, tree, outputs)
         assert alarm_tags(root, tree) == live
     write_curve(file, joint_curve(*[HEALTHY] * 5))
-    tracking.complete_row(root, tree, outputs)
+    tracking.complete_run(root, tree, outputs)
     assert alarm_tags(root, tree) == {}
 
 

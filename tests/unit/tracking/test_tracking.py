@@ -1,4 +1,4 @@
-"""The MLflow row of a pipeline: complete, never doubled, never in the way of training."""
+"""The MLflow run of a pipeline: complete, never doubled, never in the way of training."""
 
 import copy
 import json
@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from glcic import paths, tracking
-from glcic.tracking.names import digest_of_models
+from glcic.tracking.tags import digest_of_models
 from glcic.training.curves import write_curve
 from support.curves import HEALTHY, WON, joint_curve
-from support.store import PARAMS, SUMMARY, artifacts, client_of, rows
+from support.store import PARAMS, SUMMARY, artifacts, client_of, runs_of
 
 CURVE = [{"step": 0, "loss": 1.0}, {"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25, "val_psnr": 20.0}]
 ENVIRONMENT = {
@@ -54,22 +54,23 @@ def models(tmp_path: Path) -> Path:
     """A folder of weights; the tests' random one of its kind."""
     folder = tmp_path / "finished" / paths.MODELS / "pretrain_generator"
     folder.mkdir(parents=True)
-    (folder / "completion_last.safetensors").write_bytes(str(tmp_path).encode())
+    (folder / "generator_last.safetensors").write_bytes(str(tmp_path).encode())
     return folder
 
 
 @pytest.fixture
 def outputs(tmp_path: Path, models: Path) -> tracking.Outputs:
-    """What a finished pipeline leaves, but for the weights of its completion network, which take seconds to log."""
+    """What a finished pipeline leaves, but for the weights of its generator, which take seconds to log."""
     found = tracking.Outputs(tmp_path / "finished", {"seconds": 2.0})
-    scores = {"val": {"center": {"psnr": 24.5}}, "test": {"center": {"psnr": 25.5, "ssim": None}}, "masks": "a hash"}
+    scores = {"val": {"psnr": 24.5}, "test": {"psnr": 25.5, "ssim": None}, "masks": "a hash"}
     texts = {
         found.report.curve("pretrain_generator"): "step,loss,val_psnr\n0,1.0,\n1,0.5,\n2,0.25,20.0\n",
         found.report.metrics: json.dumps(scores),
-        found.report.methods: "mask_set,method,psnr\ncenter,completion,25.5\n",
+        found.report.methods: "mask_set,method,psnr\ncenter,completion,25.5\ncenter,telea,19.0\n",
+        found.report.validation: "mask_set,method,psnr\ncenter,completion,24.5\n",
         found.report.figure: "not really an image",
-        found.lock: "stages: {crop: {outs: [{path: data/faces, md5: 0f.dir}]}}",
-        found.folder / paths.FACES_SUMMARY: json.dumps(SUMMARY),
+        found.lock: "stages: {crop: {outs: [{path: data/images, md5: 0f.dir}]}}",
+        found.folder / paths.IMAGES_SUMMARY: json.dumps(SUMMARY),
     }
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,11 +78,11 @@ def outputs(tmp_path: Path, models: Path) -> tracking.Outputs:
     return found
 
 
-def open_row(root: Path, params: Mapping[str, Any], **changes: Any) -> tracking.Row:
+def open_run(root: Path, params: Mapping[str, Any], **changes: Any) -> tracking.StageRun:
     stage: dict[str, Any] = {"stage": "pretrain_generator", "step": 0}
-    row = tracking.open_row(root, params, **(stage | changes))
-    assert row is not None
-    return row
+    stage_run = tracking.open_run(root, params, **(stage | changes))
+    assert stage_run is not None
+    return stage_run
 
 
 def points(root: Path, run: Any) -> dict[str, list[tuple[int, float]]]:
@@ -91,25 +92,25 @@ def points(root: Path, run: Any) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_fingerprint_ignores_machine_and_tracking() -> None:
-    elsewhere = PARAMS | {"runtime": {"threads": 8}, "tracking": {"enabled": False}}
+    elsewhere = PARAMS | {"runtime": {"num_threads": 8}, "tracking": {"enabled": False}}
     assert tracking.fingerprint(dict(reversed(elsewhere.items()))) == tracking.fingerprint(PARAMS)
     assert tracking.fingerprint(PARAMS | {"seed": 2}) != tracking.fingerprint(PARAMS)
 
 
-def test_trained_row_is_complete(
+def test_trained_run_is_complete(
     root: Path, params: dict[str, Any], outputs: tracking.Outputs, models: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    row = open_row(root, params, environment=ENVIRONMENT, data=SUMMARY)
+    stage_run = open_run(root, params, environment=ENVIRONMENT, data=SUMMARY)
     for point in CURVE:
-        row.log_point(int(point["step"]), point | {"gradient": float("nan"), "images_per_second": 9.0})
+        stage_run.log_point(int(point["step"]), point | {"gradient": float("nan"), "images_per_second": 9.0})
     for _ in range(2):  # a resumed stage comes past the same step again
-        row.log_point(2, {"loss": 0.25})
-        row.log_image(2, GRID)
-    assert [run.info.status for run in rows(root, params)] == ["RUNNING"]
-    row.finish(models)
-    line = tracking.complete_row(root, params, outputs)
+        stage_run.log_point(2, {"loss": 0.25})
+        stage_run.log_image(2, GRID)
+    assert [run.info.status for run in runs_of(root, params)] == ["RUNNING"]
+    stage_run.finish(models)
+    line = tracking.complete_run(root, params, outputs)
 
-    (run,) = rows(root, params)
+    (run,) = runs_of(root, params)
     assert run.info.run_name == f"small-{tracking.fingerprint(params)[:8]}"
     assert line == f"MLflow: run {run.info.run_name} complete (make ui)"
     assert run.info.status == "FINISHED"
@@ -119,13 +120,13 @@ def test_trained_row_is_complete(
         "download.source": "celeba",
         "download.celeba.zip_md5": "null",
         "download.celeba.mirrors": '["mirror"]',
-        "crop.size": "16",
+        "crop.image_size": "16",
         "evaluate.mask_sets": '["center"]',
-        "adversarial.loss": "bce",
-        "adversarial.real_label": "1.0",
+        "gan.loss": "bce",
+        "gan.real_label": "1.0",
         "download.mirrors": '["faces.zip", "https://example.org/faces.zip"]',
         "pretrain_generator.steps": "3",
-        "train_joint.adversarial.weight": "0.0004",
+        "train_joint.adv_weight": "0.0004",
         "train_joint.betas": "[0.5, 0.999]",
     }
     tags = {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
@@ -134,11 +135,11 @@ def test_trained_row_is_complete(
         "glcic.finished.pretrain_generator": "true",
         "glcic.models.pretrain_generator": digest_of_models(models),
         "glcic.complete": outputs.digest,
-        "runtime.threads": "2",
+        "runtime.num_threads": "2",
         "device": "cpu: a processor",
         "git.commit": 5 * "01234567",
         "git.dirty": "false",
-        "dvc.data/faces": "0f.dir",
+        "dvc.data/images": "0f.dir",
     }
     history = points(root, run)
     seconds = [value for _, value in history.pop("pretrain_generator/seconds")]
@@ -148,6 +149,8 @@ def test_trained_row_is_complete(
         "pretrain_generator/loss": [(0, 1.0), (1, 0.5), (2, 0.25)],
         "pretrain_generator/val_psnr": [(2, 20.0)],
         "pretrain_generator/images_per_second": [(0, 9.0), (1, 9.0), (2, 9.0)],
+        "val/psnr": [(0, 24.5)],
+        "test/psnr": [(0, 25.5)],
         "val/center/psnr": [(0, 24.5)],
         "test/center/psnr": [(0, 25.5)],
         "evaluate/seconds": [(0, 2.0)],
@@ -155,7 +158,7 @@ def test_trained_row_is_complete(
     (data,) = run.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == ("celeba-16", 4 * "01234567")
     assert json.loads(data.dataset.source)["url"].endswith("CelebA.html")
-    assert json.loads(data.dataset.profile) == {"train": 3, "val": 2, "test": 1, "refused": 0}
+    assert json.loads(data.dataset.profile) == {"train": 3, "val": 2, "test": 1, "skipped": 0}
     images = [path for path in artifacts(root, run) if path.startswith("images/pretrain_generator+step+2+")]
     assert sorted(Path(path).suffix for path in images) == [".png", ".webp"]
     assert set(artifacts(root, run)) - set(images) == {
@@ -164,6 +167,7 @@ def test_trained_row_is_complete(
         "environment/pretrain_generator.json",
         "figures/completions.png",
         "tables/methods.csv",
+        "tables/validation.csv",
     }
 
     stored = [path.read_bytes() for path in root.rglob("*") if path.is_file()]
@@ -171,45 +175,45 @@ def test_trained_row_is_complete(
     assert capfd.readouterr().err == "", "MLflow chatters, or warned"
 
 
-def test_row_from_cached_outputs_is_completed_once(
+def test_run_from_cached_outputs_is_completed_once(
     root: Path, params: dict[str, Any], outputs: tracking.Outputs
 ) -> None:
     def state() -> list[Any]:
-        return [(run.to_dictionary(), points(root, run), set(artifacts(root, run))) for run in rows(root, params)]
+        return [(run.to_dictionary(), points(root, run), set(artifacts(root, run))) for run in runs_of(root, params)]
 
-    first = tracking.complete_row(root, params, outputs)
+    first = tracking.complete_run(root, params, outputs)
     before = state()
     assert len(before) == 1
     assert len(before[0][1]["pretrain_generator/loss"]) == 3
-    assert tracking.complete_row(root, params, outputs) == first
+    assert tracking.complete_run(root, params, outputs) == first
     assert state() == before
 
     assert tracking.is_complete(root, params, outputs)
     outputs.report.figure.write_bytes(b"another image")
     assert not tracking.is_complete(root, params, outputs)
-    outputs.report.metrics.write_text('{"test": {"center": {"psnr": 26.0}}}')
-    assert tracking.is_complete(root, params, outputs), "an experiment of earlier code must not take the row back"
-    tracking.complete_row(root, params, outputs)
-    (run,) = rows(root, params)
+    outputs.report.methods.write_text("mask_set,method,psnr\ncenter,completion,26.0\n")
+    assert tracking.is_complete(root, params, outputs), "an experiment of earlier code must not take the run back"
+    tracking.complete_run(root, params, outputs)
+    (run,) = runs_of(root, params)
     assert run.data.metrics["test/center/psnr"] == 26.0
     figure = client_of(root).download_artifacts(run.info.run_id, "figures/completions.png")
     assert Path(figure).read_bytes() == b"another image"
 
 
 def test_resuming_doubles_no_point(root: Path, params: dict[str, Any]) -> None:
-    row = open_row(root, params)
-    row.log_point(0, {"loss": 1.0})
-    row.log_point(2, {"loss": 0.25})  # logged, but killed before its checkpoint
-    row.log_image(2, GRID)
-    row.interrupt()
-    assert [run.info.status for run in rows(root, params)] == ["KILLED"]
+    stage_run = open_run(root, params)
+    stage_run.log_point(0, {"loss": 1.0})
+    stage_run.log_point(2, {"loss": 0.25})  # logged, but killed before its checkpoint
+    stage_run.log_image(2, GRID)
+    stage_run.interrupt()
+    assert [run.info.status for run in runs_of(root, params)] == ["KILLED"]
 
-    params["runtime"]["threads"] = 8
-    row = open_row(root, params, step=2, curve=CURVE[:2])
-    row.log_point(2, {"loss": 0.25, "val_psnr": 20.0})
-    row.log_image(2, GRID)
-    (run,) = rows(root, params)
-    assert (run.info.status, run.data.tags["runtime.threads"]) == ("RUNNING", "8")
+    params["runtime"]["num_threads"] = 8
+    stage_run = open_run(root, params, step=2, curve=CURVE[:2])
+    stage_run.log_point(2, {"loss": 0.25, "val_psnr": 20.0})
+    stage_run.log_image(2, GRID)
+    (run,) = runs_of(root, params)
+    assert (run.info.status, run.data.tags["runtime.num_threads"]) == ("RUNNING", "8")
     history = points(root, run)
     assert [step for step, _ in history.pop("pretrain_generator/seconds")] == [0, 2]
     assert {key: history[key] for key in history if not key.startswith("system/")} == {
@@ -219,21 +223,21 @@ def test_resuming_doubles_no_point(root: Path, params: dict[str, Any]) -> None:
     assert len(list(artifacts(root, run, "images"))) == 2  # one image and its thumbnail
 
 
-def test_stage_from_the_cache_is_copied_from_the_row_that_trained_it(
+def test_stage_from_the_cache_is_copied_from_the_run_that_trained_it(
     root: Path, params: dict[str, Any], outputs: tracking.Outputs, models: Path
 ) -> None:
     """Two configurations that differ in a later stage share the first one's weights."""
-    row = open_row(root, params, environment=ENVIRONMENT)
+    stage_run = open_run(root, params, environment=ENVIRONMENT)
     for step in (1, 2):
-        row.log_point(step, {"loss": 1.0, "images_per_second": 10.0 * step})
-        row.log_image(step, GRID)
-    row.finish(models)
-    (trained,) = rows(root, params)
+        stage_run.log_point(step, {"loss": 1.0, "images_per_second": 10.0 * step})
+        stage_run.log_image(step, GRID)
+    stage_run.finish(models)
+    (trained,) = runs_of(root, params)
 
     other = copy.deepcopy(params)
-    other["train_joint"]["adversarial"]["weight"] = 0.5
-    tracking.complete_row(root, other, outputs)
-    (run,) = rows(root, other)
+    other["train_joint"]["adv_weight"] = 0.5
+    tracking.complete_run(root, other, outputs)
+    (run,) = runs_of(root, other)
     assert run.data.tags["glcic.cached.pretrain_generator"] == trained.info.run_name
     history = points(root, run)
     assert history["pretrain_generator/images_per_second"] == [(1, 10.0), (2, 20.0)]
@@ -242,10 +246,10 @@ def test_stage_from_the_cache_is_copied_from_the_row_that_trained_it(
     assert set(artifacts(root, run, "images")) == set(artifacts(root, trained, "images"))
     assert set(artifacts(root, run, "environment")) == {"environment/pretrain_generator.json"}
 
-    (models / "completion_last.safetensors").write_bytes(b"weights that nobody here has trained")
+    (models / "generator_last.safetensors").write_bytes(b"weights that nobody here has trained")
     other["seed"] = "elsewhere"
-    tracking.complete_row(root, other, outputs)
-    (run,) = rows(root, other)
+    tracking.complete_run(root, other, outputs)
+    (run,) = runs_of(root, other)
     assert run.data.tags["glcic.cached.pretrain_generator"] == "unknown"
     assert not list(artifacts(root, run, "images"))
 
@@ -255,63 +259,63 @@ def test_load_of_the_machine_is_recorded(
 ) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     before = set(threading.enumerate())
-    row = open_row(root, params)
+    stage_run = open_run(root, params)
     deadline = time.monotonic() + 60
-    while not any(key.startswith("system/cpu") for key in rows(root, params)[0].data.metrics):
+    while not any(key.startswith("system/cpu") for key in runs_of(root, params)[0].data.metrics):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
-    row.finish(models)
+    stage_run.finish(models)
     assert set(threading.enumerate()) <= before, "it goes on after the stage has ended"
 
 
-def test_outputs_of_other_weights_get_a_row_of_their_own(
+def test_outputs_of_other_weights_get_a_run_of_their_own(
     root: Path, params: dict[str, Any], outputs: tracking.Outputs, models: Path
 ) -> None:
     """The same parameters under other code: neither training's scores may stand beside the other's curves."""
-    tracking.complete_row(root, params, outputs)
-    (models / "completion_last.safetensors").write_bytes(b"trained by later code")
-    tracking.complete_row(root, params, outputs)
-    assert len(rows(root, params)) == 2
-    tracking.complete_row(root, params, outputs)
-    assert len(rows(root, params)) == 2
+    tracking.complete_run(root, params, outputs)
+    (models / "generator_last.safetensors").write_bytes(b"trained by later code")
+    tracking.complete_run(root, params, outputs)
+    assert len(runs_of(root, params)) == 2
+    tracking.complete_run(root, params, outputs)
+    assert len(runs_of(root, params)) == 2
 
 
-def test_starting_over_opens_a_new_row(
+def test_starting_over_opens_a_new_run(
     root: Path, params: dict[str, Any], models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_row(root, params).finish(models)
-    open_row(root, params, stage="train_joint")
-    assert len(rows(root, params)) == 1, "the next stage belongs into the same row"
+    open_run(root, params).finish(models)
+    open_run(root, params, stage="train_joint")
+    assert len(runs_of(root, params)) == 1, "the next stage belongs into the same run"
 
     monkeypatch.setenv("DVC_EXP_NAME", "stout-gate")
-    row = open_row(root, params)
-    assert rows(root, params)[0].info.run_name == "stout-gate"
-    assert len(rows(root, params)) == 2, "a finished part was started over"
+    stage_run = open_run(root, params)
+    assert runs_of(root, params)[0].info.run_name == "stout-gate"
+    assert len(runs_of(root, params)) == 2, "a finished part was started over"
 
-    open_row(root, params)
-    assert len(rows(root, params)) == 2, "nothing was recorded yet"
-    row.log_point(0, {"loss": 1.0})
-    open_row(root, params, curve=CURVE[:1])
-    assert len(rows(root, params)) == 2, "resumed from a checkpoint at step 0"
-    open_row(root, params)
-    assert len(rows(root, params)) == 3, "started over without a checkpoint: perhaps the code was edited"
+    open_run(root, params)
+    assert len(runs_of(root, params)) == 2, "nothing was recorded yet"
+    stage_run.log_point(0, {"loss": 1.0})
+    open_run(root, params, curve=CURVE[:1])
+    assert len(runs_of(root, params)) == 2, "resumed from a checkpoint at step 0"
+    open_run(root, params)
+    assert len(runs_of(root, params)) == 3, "started over without a checkpoint: perhaps the code was edited"
 
 
 def test_failure_warns_once_and_training_goes_on(
     root: Path, params: dict[str, Any], outputs: tracking.Outputs, models: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    row = open_row(root, params)
-    (run,) = rows(root, params)
+    stage_run = open_run(root, params)
+    (run,) = runs_of(root, params)
     client_of(root).delete_run(run.info.run_id)  # MLflow now refuses to log to it
     for point in CURVE:
-        row.log_point(int(point["step"]), {"loss": point["loss"]})
-    row.log_image(2, GRID)
-    row.finish(models)
+        stage_run.log_point(int(point["step"]), {"loss": point["loss"]})
+    stage_run.log_image(2, GRID)
+    stage_run.finish(models)
     (warning,) = capfd.readouterr().err.splitlines()
     assert warning.startswith("warning: MLflow: ")
 
-    tracking.complete_row(root, params, outputs)
-    (run,) = rows(root, params)
+    tracking.complete_run(root, params, outputs)
+    (run,) = runs_of(root, params)
     assert len(points(root, run)["pretrain_generator/loss"]) == 3
 
 
@@ -324,9 +328,9 @@ def test_dead_server_warns_once(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert tracking.open_row(tmp_path, params, stage="pretrain_generator", step=0, curve=CURVE) is None
+    assert tracking.open_run(tmp_path, params, stage="pretrain_generator", step=0, curve=CURVE) is None
     assert len(capfd.readouterr().err.splitlines()) == 1
-    assert tracking.complete_row(tmp_path, params, outputs) is None
+    assert tracking.complete_run(tmp_path, params, outputs) is None
     assert len(capfd.readouterr().err.splitlines()) == 1
 
 
@@ -341,10 +345,10 @@ import sys
 sys.modules["mlflow"] = None
 from pathlib import Path
 from glcic import paths, tracking
-from glcic.tracking.names import digest_of_models
-params = {"tracking": {"enabled": False, "experiment": "glcic"}, "adversarial": {"loss": "bce", "real_label": 1.0}}
-assert tracking.open_row(Path(sys.argv[1]), params, stage="train_joint", step=0) is None
-assert tracking.complete_row(Path(sys.argv[1]), params, tracking.Outputs()) is None
+from glcic.tracking.tags import digest_of_models
+params = {"tracking": {"enabled": False, "experiment": "glcic"}, "gan": {"loss": "bce", "real_label": 1.0}}
+assert tracking.open_run(Path(sys.argv[1]), params, stage="train_joint", step=0) is None
+assert tracking.complete_run(Path(sys.argv[1]), params, tracking.Outputs()) is None
 assert "torch" not in sys.modules
 """
 
@@ -360,9 +364,9 @@ OPEN = """
 import json, sys
 from pathlib import Path
 from glcic import paths, tracking
-from glcic.tracking.names import digest_of_models
-row = tracking.open_row(Path(sys.argv[1]), json.loads(sys.argv[2]), stage="train_joint", step=0)
-row.log_point(0, {"loss": 1.0})
+from glcic.tracking.tags import digest_of_models
+stage_run = tracking.open_run(Path(sys.argv[1]), json.loads(sys.argv[2]), stage="train_joint", step=0)
+stage_run.log_point(0, {"loss": 1.0})
 """
 
 
@@ -371,14 +375,14 @@ def test_two_processes_open_a_fresh_store(tmp_path: Path) -> None:
     processes = [start(OPEN, str(tmp_path), json.dumps(params)) for params in both]
     assert [process.communicate()[1] for process in processes] == ["", ""]
     for params in both:
-        (run,) = rows(tmp_path, params)
+        (run,) = runs_of(tmp_path, params)
         assert points(tmp_path, run)["train_joint/loss"] == [(0, 1.0)]
 
 
 def test_alarm_of_a_stage_from_the_cache(root: Path, params: dict[str, Any], outputs: tracking.Outputs) -> None:
     """The columns that only newer curves have are empty cells, or not there."""
-    write_curve(outputs.report.curve("train_joint"), joint_curve(HEALTHY | {"val_variety": 0.9}, *[WON] * 3))
+    write_curve(outputs.report.curve("train_joint"), joint_curve(HEALTHY | {"val_diversity": 0.9}, *[WON] * 3))
     write_curve(outputs.report.curve("pretrain_generator"), joint_curve(*[WON] * 3))
-    tracking.complete_row(root, params, outputs)
-    (run,) = rows(root, params)
+    tracking.complete_run(root, params, outputs)
+    (run,) = runs_of(root, params)
     assert [key for key in run.data.tags if key.startswith("alarm.")] == ["alarm.discriminator_won"]

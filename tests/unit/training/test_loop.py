@@ -13,17 +13,17 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from glcic.data.batches import TrainingBatches, validation_batches
-from glcic.data.faces import Faces
+from glcic.data.packed import PackedImages
 from glcic.errors import UserError
 from glcic.params import Adadelta, Params, TrainJoint
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.training import loop
-from glcic.training.checkpoints import Scratch, checkpoint_key, content_hash, extendable
+from glcic.training.checkpoints import Checkpoints, checkpoint_key, content_hash, extendable
 from glcic.training.finished import settle
-from glcic.training.loop import Progress, train
-from glcic.training.optimizers import make_optimiser, schedule_factor, set_learning_rate
+from glcic.training.loop import TrainState, train
+from glcic.training.optimizers import build_optimizer, lr_factor, set_lr
 from glcic.training.stop import Stopped
-from support.networks import context, generator
+from support.networks import generator, global_local
 from support.project import ROOT, TINY, Project, default_tree, merge
 
 
@@ -32,9 +32,9 @@ def params(**joint: Any) -> Params:
 
 
 PARAMS = params()
-# Everything that a step carries to the next one, beside networks and optimisers. In its first six steps the tiny
+# Everything that a step carries to the next one, beside networks and optimizers. In its first six steps the tiny
 # discriminator is right less often than by chance, so a threshold must lie lower than users may set it.
-STATEFUL = {"ema": 0.5, "skip_above": 0.4925, "clip": 0.1, "accumulate": 2}
+STATEFUL = {"ema_decay": 0.5, "d_skip_accuracy": 0.4925, "max_grad_norm": 0.1, "grad_accum_steps": 2}
 
 
 class Watcher:
@@ -44,37 +44,41 @@ class Watcher:
         self.kill_at = kill_at
         self.started_at = -1
 
-    def see(self, progress: Progress) -> None:
+    def see(self, state: TrainState) -> None:
         if self.started_at < 0:
-            self.started_at = progress.step
-        elif progress.step == self.kill_at:
+            self.started_at = state.step
+        elif state.step == self.kill_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
 def run(
-    cropped: Project, scratch: Scratch, watcher: Watcher, section: TrainJoint = PARAMS.train_joint
-) -> tuple[TrainJointPhase, Progress]:
+    cropped: Project, checkpoints: Checkpoints, watcher: Watcher, section: TrainJoint = PARAMS.train_joint
+) -> tuple[TrainJointPhase, TrainState]:
     """Train the joint phase, the one with most state; for 6 steps unless told otherwise."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     fabric = Fabric(accelerator="cpu", devices=1)
-    C, D = generator(0.0625), context(16, 8, 3, 2, 0.0625)
-    phase = TrainJointPhase(fabric, C, D, section, PARAMS.adversarial, PARAMS.input, [0.5] * 3)
-    folder = cropped.folder / "data" / "faces"
+    G, D = generator(0.0625), global_local(16, 8, 3, 2, 0.0625)
+    phase = TrainJointPhase(fabric, G, D, section, PARAMS.gan, PARAMS.input, [0.5] * 3)
+    folder = cropped.folder / "data" / "images"
     batches = TrainingBatches(
-        Faces(folder, "train"),
+        PackedImages(folder, "train"),
         seed=0,
         stage="train_joint",
-        batch=section.batch,
-        holes=PARAMS.holes,
+        batch_size=section.batch_size,
+        masks=PARAMS.masks,
         augmentation=PARAMS.augmentation,
         local_window=8,
     )
-    fixed = validation_batches(Faces(folder, "val"), seed=0, images=4, batch=4, holes=PARAMS.holes, local_window=8)
-    progress = Progress()
-    for progress in train(phase, batches, fixed, section, scratch, workers=0, parent=os.getppid(), score="val_psnr"):
-        watcher.see(progress)
-    return phase, progress
+    fixed = validation_batches(
+        PackedImages(folder, "val"), seed=0, num_images=4, batch_size=4, masks=PARAMS.masks, local_window=8
+    )
+    state = TrainState()
+    for state in train(
+        phase, batches, fixed, section, checkpoints, num_workers=0, parent=os.getppid(), score="val_psnr"
+    ):
+        watcher.see(state)
+    return phase, state
 
 
 def weights(phase: TrainJointPhase) -> dict[str, Tensor]:
@@ -88,43 +92,43 @@ def weights(phase: TrainJointPhase) -> dict[str, Tensor]:
 def test_resuming_is_bit_identical(cropped: Project, tmp_path: Path, kill_at: int, changes: dict[str, Any]) -> None:
     """Also of what a moving average, skipped steps and batches in parts carry from step to step."""
     section = PARAMS.train_joint.model_copy(update=changes)
-    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Watcher(), section)
+    phase, whole = run(cropped, Checkpoints(tmp_path / "whole", "train_joint", "f" * 64), Watcher(), section)
     expected = weights(phase)
     if changes:
         assert len(set(phase.memory["accuracies"].tolist())) > 1  # there is something to lose
-        assert 0 < sum(point["skipped"] for point in whole.curve) < len(whole.curve)
+        assert 0 < sum(point["d_skipped"] for point in whole.curve) < len(whole.curve)
 
-    scratch, watcher = Scratch(tmp_path / "cut", "train_joint", "f" * 64), Watcher(kill_at)
+    checkpoints, watcher = Checkpoints(tmp_path / "cut", "train_joint", "f" * 64), Watcher(kill_at)
     with pytest.raises(Stopped, match=f"step {kill_at} of 6"):
-        run(cropped, scratch, watcher, section)
+        run(cropped, checkpoints, watcher, section)
     watcher = Watcher()
-    phase, resumed = run(cropped, scratch, watcher, section)
+    phase, resumed = run(cropped, checkpoints, watcher, section)
     assert watcher.started_at == kill_at
     assert [point["step"] for point in resumed.curve] == [2, 4, 6]
     assert_same(phase, resumed, expected, whole)
 
 
-def assert_same(phase: TrainJointPhase, progress: Progress, expected: dict[str, Tensor], whole: Progress) -> None:
+def assert_same(phase: TrainJointPhase, state: TrainState, expected: dict[str, Tensor], whole: TrainState) -> None:
     """Curve, last and best weights, to the bit."""
-    assert progress.curve == whole.curve
+    assert state.curve == whole.curve
     actual = weights(phase)
     assert actual.keys() == expected.keys()
     assert all(torch.equal(actual[name], expected[name]) for name in expected)
-    for name, best in whole.best["completion"].items():
-        assert torch.equal(best, progress.best["completion"][name])
+    for name, best in whole.best["generator"].items():
+        assert torch.equal(best, state.best["generator"][name])
 
 
 def test_finished_training_is_found_finished(cropped: Project, tmp_path: Path) -> None:
-    scratch = Scratch(tmp_path, "train_joint", "f" * 64)
-    phase, _ = run(cropped, scratch, Watcher())
+    checkpoints = Checkpoints(tmp_path, "train_joint", "f" * 64)
+    phase, _ = run(cropped, checkpoints, Watcher())
     watcher = Watcher()
-    again, _ = run(cropped, scratch, watcher)
+    again, _ = run(cropped, checkpoints, watcher)
     assert watcher.started_at == 6
     assert all(torch.equal(a, b) for a, b in zip(weights(phase).values(), weights(again).values(), strict=True))
 
 
 def of_steps(steps: int, **changes: Any) -> TrainJoint:
-    return PARAMS.train_joint.model_copy(update={"steps": steps, "schedule": "constant", **changes})
+    return PARAMS.train_joint.model_copy(update={"steps": steps, "lr_schedule": "constant", **changes})
 
 
 @pytest.mark.parametrize(
@@ -134,32 +138,34 @@ def test_a_longer_training_goes_on_from_a_shorter_one(
     cropped: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], shorter: int, changes: dict[str, Any]
 ) -> None:
     """Bit-identical, also where the shorter one's last validation is none of the longer one's."""
-    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Watcher(), of_steps(7, **changes))
+    phase, whole = run(
+        cropped, Checkpoints(tmp_path / "whole", "train_joint", "f" * 64), Watcher(), of_steps(7, **changes)
+    )
     expected = weights(phase)
 
-    scratch, models = Scratch(tmp_path / "two", "train_joint", "f" * 64), tmp_path / "models"
-    _, short = run(cropped, scratch, Watcher(), of_steps(shorter, **changes))
+    checkpoints, models = Checkpoints(tmp_path / "two", "train_joint", "f" * 64), tmp_path / "models"
+    _, short = run(cropped, checkpoints, Watcher(), of_steps(shorter, **changes))
     assert short.curve[-1]["step"] == shorter
     models.mkdir()
-    scratch.finish(models, extendable=True)
+    checkpoints.finish(models, extendable=True)
     settle(tmp_path / "two", "train_joint", models)
     capsys.readouterr()
     watcher = Watcher()
-    phase, longer = run(cropped, scratch, watcher, of_steps(7, **changes))
+    phase, longer = run(cropped, checkpoints, watcher, of_steps(7, **changes))
     assert watcher.started_at == shorter
     assert f"train_joint: goes on from the finished training of {shorter} steps" in capsys.readouterr().out
     assert [point["step"] for point in longer.curve] == [2, 4, 6, 7]
     assert_same(phase, longer, expected, whole)
-    assert scratch.finished is None  # what the checkpoint is of now has not been recorded
+    assert checkpoints.finished is None  # what the checkpoint is of now has not been recorded
 
 
 def test_a_shorter_training_starts_from_nothing(cropped: Project, tmp_path: Path) -> None:
-    phase, whole = run(cropped, Scratch(tmp_path / "whole", "train_joint", "f" * 64), Watcher(), of_steps(3))
+    phase, whole = run(cropped, Checkpoints(tmp_path / "whole", "train_joint", "f" * 64), Watcher(), of_steps(3))
     expected = weights(phase)
-    scratch = Scratch(tmp_path / "two", "train_joint", "f" * 64)
-    run(cropped, scratch, Watcher(), of_steps(6))
+    checkpoints = Checkpoints(tmp_path / "two", "train_joint", "f" * 64)
+    run(cropped, checkpoints, Watcher(), of_steps(6))
     watcher = Watcher()
-    phase, shorter = run(cropped, scratch, watcher, of_steps(3))
+    phase, shorter = run(cropped, checkpoints, watcher, of_steps(3))
     assert watcher.started_at == 0
     assert_same(phase, shorter, expected, whole)
 
@@ -169,34 +175,34 @@ def test_only_a_constant_rate_lets_trainings_of_any_length_share_a_folder() -> N
         section = of_steps(steps, **changes).model_dump(mode="json")
         return checkpoint_key("train_joint", {"seed": 0, "train_joint": section}, [])
 
-    assert key(3) == key(6) != key(6, batch=8)
+    assert key(3) == key(6) != key(6, batch_size=8)
     for falling in ("linear", "cosine"):
-        assert key(3, schedule=falling) != key(6, schedule=falling)
-        assert not extendable(of_steps(3, schedule=falling).model_dump())
+        assert key(3, lr_schedule=falling) != key(6, lr_schedule=falling)
+        assert not extendable(of_steps(3, lr_schedule=falling).model_dump())
     assert key(0) != key(6), "a skipped phase is no training"
 
 
 def test_a_training_resumed_after_its_last_step_validates_there(cropped: Project, tmp_path: Path) -> None:
     """As one whose process died between the last checkpoint and writing its models."""
-    scratch = Scratch(tmp_path, "train_joint", "f" * 64)
+    checkpoints = Checkpoints(tmp_path, "train_joint", "f" * 64)
     section = PARAMS.train_joint.model_copy(update={"steps": 5})  # its rate falls
-    phase, whole = run(cropped, scratch, Watcher(), section)
+    phase, whole = run(cropped, checkpoints, Watcher(), section)
     expected = weights(phase)
-    state = scratch.load(torch.device("cpu"))
-    assert state is not None
-    assert [point["step"] for point in state["progress"]["curve"]] == [2, 4]
-    phase, resumed = run(cropped, scratch, Watcher(), section)
+    saved = checkpoints.load(torch.device("cpu"))
+    assert saved is not None
+    assert [point["step"] for point in saved["train_state"]["curve"]] == [2, 4]
+    phase, resumed = run(cropped, checkpoints, Watcher(), section)
     assert_same(phase, resumed, expected, whole)
 
 
 def test_a_training_that_dvc_has_recorded_is_repeated_in_earnest(cropped: Project, tmp_path: Path) -> None:
     """`dvc repro --force`, which nothing tells from another start, is to confirm the result."""
-    scratch, models, watcher = Scratch(tmp_path, "train_joint", "f" * 64), tmp_path / "models", Watcher()
-    run(cropped, scratch, Watcher(), of_steps(2))
+    checkpoints, models, watcher = Checkpoints(tmp_path, "train_joint", "f" * 64), tmp_path / "models", Watcher()
+    run(cropped, checkpoints, Watcher(), of_steps(2))
     models.mkdir()
-    scratch.finish(models, extendable=True)
+    checkpoints.finish(models, extendable=True)
     settle(tmp_path, "train_joint", models)
-    run(cropped, scratch, watcher, of_steps(2))
+    run(cropped, checkpoints, watcher, of_steps(2))
     assert watcher.started_at == 0
 
 
@@ -209,10 +215,10 @@ def test_trial_steps_of_the_estimate_are_undone(
     changes: dict[str, Any],
 ) -> None:
     section = PARAMS.train_joint.model_copy(update=changes)
-    phase, _ = run(cropped, Scratch(tmp_path / "a", "train_joint", "f" * 64), Watcher(), section)
+    phase, _ = run(cropped, Checkpoints(tmp_path / "a", "train_joint", "f" * 64), Watcher(), section)
     assert "about 0.0 minutes" in capsys.readouterr().out
     monkeypatch.setattr(loop, "_announce", lambda *arguments: None)
-    untried, _ = run(cropped, Scratch(tmp_path / "b", "train_joint", "f" * 64), Watcher(), section)
+    untried, _ = run(cropped, Checkpoints(tmp_path / "b", "train_joint", "f" * 64), Watcher(), section)
     assert all(torch.equal(a, b) for a, b in zip(weights(phase).values(), weights(untried).values(), strict=True))
 
 
@@ -224,7 +230,7 @@ def test_no_room_for_checkpoints_stops_before_training(
 
     monkeypatch.setattr(loop.shutil, "disk_usage", lambda path: Usage)
     with pytest.raises(UserError, match="checkpoints need"):
-        run(cropped, Scratch(tmp_path, "train_joint", "f" * 64), Watcher())
+        run(cropped, Checkpoints(tmp_path, "train_joint", "f" * 64), Watcher())
 
 
 def test_divergence_is_an_error_that_says_so(cropped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,41 +239,41 @@ def test_divergence_is_an_error_that_says_so(cropped: Project, tmp_path: Path, m
         TrainJointPhase, "step", lambda self, parts: {k: v * float("nan") for k, v in original(self, parts).items()}
     )
     with pytest.raises(UserError, match=r"diverged before step 2.*learning rate"):
-        run(cropped, Scratch(tmp_path, "train_joint", "f" * 64), Watcher())
+        run(cropped, Checkpoints(tmp_path, "train_joint", "f" * 64), Watcher())
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    scratch = Scratch(tmp_path, "crop", "f" * 64)
-    assert scratch.load(torch.device("cpu")) is None
-    scratch.save({"step": 1})
-    assert scratch.load(torch.device("cpu")) == {"step": 1}
-    scratch.checkpoint.write_bytes(scratch.checkpoint.read_bytes()[:100])
+    checkpoints = Checkpoints(tmp_path, "crop", "f" * 64)
+    assert checkpoints.load(torch.device("cpu")) is None
+    checkpoints.save({"step": 1})
+    assert checkpoints.load(torch.device("cpu")) == {"step": 1}
+    checkpoints.checkpoint.write_bytes(checkpoints.checkpoint.read_bytes()[:100])
     with pytest.raises(UserError, match="damaged"):
-        scratch.load(torch.device("cpu"))
+        checkpoints.load(torch.device("cpu"))
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scratch = Scratch(tmp_path, "crop", "f" * 64)
-    scratch.save({"step": 1})
+    checkpoints = Checkpoints(tmp_path, "crop", "f" * 64)
+    checkpoints.save({"step": 1})
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"disk is full: free space for .*checkpoint\.pt"):
-        scratch.save({"step": 2})
-    assert scratch.load(torch.device("cpu")) == {"step": 1}
-    assert list(scratch.folder.iterdir()) == [scratch.checkpoint]
+        checkpoints.save({"step": 2})
+    assert checkpoints.load(torch.device("cpu")) == {"step": 1}
+    assert list(checkpoints.folder.iterdir()) == [checkpoints.checkpoint]
 
 
-class Checkpoints:
-    """The checkpoints of one stage, each under a letter; its training ended in the models of the same letter."""
+class Trainings:
+    """The trainings of one stage, each under a letter: its checkpoint, and the models that it ended in."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def of(self, letter: str) -> Scratch:
-        return Scratch(self.root, "train_joint", letter * 64)
+    def of(self, letter: str) -> Checkpoints:
+        return Checkpoints(self.root, "train_joint", letter * 64)
 
     def models(self, letter: str) -> Path:
         folder = self.root / "models" / letter
@@ -290,60 +296,60 @@ class Checkpoints:
 
 
 def test_a_finished_checkpoint_goes_when_a_later_stage_starts_from_its_models(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.save("a", extendable=False)
-    checkpoints.save("b", extendable=False)
-    checkpoints.save("c")
-    checkpoints.start_later_stage("a")
-    assert checkpoints.there == "bc"
-    checkpoints.start_later_stage("d")  # of models from DVC's cache
-    assert checkpoints.there == "bc"
+    trainings = Trainings(tmp_path)
+    trainings.save("a", extendable=False)
+    trainings.save("b", extendable=False)
+    trainings.save("c")
+    trainings.start_later_stage("a")
+    assert trainings.there == "bc"
+    trainings.start_later_stage("d")  # of models from DVC's cache
+    assert trainings.there == "bc"
 
 
 def test_the_newest_checkpoint_that_a_longer_training_may_go_on_from_stays(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.save("a", extendable=True)
-    checkpoints.start_later_stage("a")
-    assert checkpoints.there == "a"
-    checkpoints.save("b", extendable=True)
-    checkpoints.save("c", extendable=True)
-    checkpoints.save("d")
-    assert checkpoints.there == "abcd"
-    checkpoints.start_later_stage("b")  # c's is yet to start, as of another experiment in the queue
-    assert checkpoints.there == "bcd"
+    trainings = Trainings(tmp_path)
+    trainings.save("a", extendable=True)
+    trainings.start_later_stage("a")
+    assert trainings.there == "a"
+    trainings.save("b", extendable=True)
+    trainings.save("c", extendable=True)
+    trainings.save("d")
+    assert trainings.there == "abcd"
+    trainings.start_later_stage("b")  # c's is yet to start, as of another experiment in the queue
+    assert trainings.there == "bcd"
     for _ in range(2):  # two later stages start from the same models
-        checkpoints.start_later_stage("c")
-        assert checkpoints.there == "cd"
-    checkpoints.save("e", extendable=False)
-    checkpoints.start_later_stage("e")
-    assert checkpoints.there == "d"
+        trainings.start_later_stage("c")
+        assert trainings.there == "cd"
+    trainings.save("e", extendable=False)
+    trainings.start_later_stage("e")
+    assert trainings.there == "d"
 
 
 def test_a_checkpoint_in_use_is_left_alone(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.save("a", extendable=True)
-    checkpoints.start_later_stage("a")
-    checkpoints.save("b", extendable=True)
-    with checkpoints.of("a").locked():
-        checkpoints.start_later_stage("b")
-        assert checkpoints.there == "ab"
-    checkpoints.start_later_stage("b")
-    assert checkpoints.there == "b"
+    trainings = Trainings(tmp_path)
+    trainings.save("a", extendable=True)
+    trainings.start_later_stage("a")
+    trainings.save("b", extendable=True)
+    with trainings.of("a").locked():
+        trainings.start_later_stage("b")
+        assert trainings.there == "ab"
+    trainings.start_later_stage("b")
+    assert trainings.there == "b"
 
 
 def test_two_trainings_with_the_same_models_leave_one_checkpoint(tmp_path: Path) -> None:
     """As after an edited comment: another fingerprint, the same result."""
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.save("a", extendable=True)
-    checkpoints.start_later_stage("a")
-    checkpoints.of("b").save({"step": 1})
-    checkpoints.of("b").finish(checkpoints.models("a"), extendable=True)
-    checkpoints.start_later_stage("a")
-    assert checkpoints.there == "b"
+    trainings = Trainings(tmp_path)
+    trainings.save("a", extendable=True)
+    trainings.start_later_stage("a")
+    trainings.of("b").save({"step": 1})
+    trainings.of("b").finish(trainings.models("a"), extendable=True)
+    trainings.start_later_stage("a")
+    assert trainings.there == "b"
 
 
 def test_a_second_trainer_waits_and_says_for_whom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = (Scratch(tmp_path, "train_joint", "f" * 64) for _ in range(2))
+    first, second = (Checkpoints(tmp_path, "train_joint", "f" * 64) for _ in range(2))
     order: list[str] = []
 
     def wait() -> None:
@@ -393,17 +399,17 @@ def test_key_of_a_second_start_is_that_of_the_first(tmp_path: Path, monkeypatch:
 
 
 def test_schedules() -> None:
-    assert [schedule_factor("linear", k, 4) for k in range(4)] == [1, 0.75, 0.5, 0.25]
-    assert [schedule_factor("constant", k, 4) for k in range(4)] == [1, 1, 1, 1]
-    assert schedule_factor("cosine", 0, 4) == 1
-    assert schedule_factor("cosine", 2, 4) == pytest.approx(0.5)
-    assert schedule_factor("cosine", 4, 4) == pytest.approx(0)
+    assert [lr_factor("linear", k, 4) for k in range(4)] == [1, 0.75, 0.5, 0.25]
+    assert [lr_factor("constant", k, 4) for k in range(4)] == [1, 1, 1, 1]
+    assert lr_factor("cosine", 0, 4) == 1
+    assert lr_factor("cosine", 2, 4) == pytest.approx(0.5)
+    assert lr_factor("cosine", 4, 4) == pytest.approx(0)
 
 
 def test_learning_rate_scales_the_first_one() -> None:
-    chosen = Adadelta(name="adadelta", learning_rate=0.8, rho=0.9)
-    optimiser = make_optimiser([torch.nn.Parameter(torch.zeros(1))], chosen)
-    assert isinstance(optimiser, torch.optim.Adadelta)
+    chosen = Adadelta(name="adadelta", lr=0.8, rho=0.9)
+    optimizer = build_optimizer([torch.nn.Parameter(torch.zeros(1))], chosen)
+    assert isinstance(optimizer, torch.optim.Adadelta)
     for factor in (0.5, 0.5, 1.0):
-        set_learning_rate(optimiser, factor)
-        assert optimiser.param_groups[0]["lr"] == 0.8 * factor
+        set_lr(optimizer, factor)
+        assert optimizer.param_groups[0]["lr"] == 0.8 * factor

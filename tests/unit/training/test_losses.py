@@ -1,7 +1,6 @@
 """Losses against values worked out by hand or by independent libraries."""
 
 import math
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,18 +10,18 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
 from glcic.masks.geometry import composite
-from glcic.params import AdversarialLoss, Reconstruction
+from glcic.params import GANLoss, PixelLoss, Reconstruction
 from glcic.training.losses import (
-    balanced_weight,
-    completed_loss,
-    edge_error,
-    generator_loss,
-    pixel_error,
+    adaptive_weight,
+    d_loss_fake,
+    d_loss_real,
+    edge_loss,
+    g_loss,
+    pixel_loss,
     r1_penalty,
-    real_loss,
     reconstruction_loss,
     sobel_magnitude,
-    ssim_error,
+    ssim_loss,
 )
 
 
@@ -39,20 +38,20 @@ def two_regions() -> Tensor:
     return region
 
 
-@pytest.mark.parametrize(("error", "expected"), [("l1", (0.5 + 0.25) / 2), ("mse", (0.25 + 0.0625) / 2)])
-def test_pixel_error_is_normalised_by_each_region(error: Literal["l1", "mse"], expected: float) -> None:
+@pytest.mark.parametrize(("kind", "expected"), [("l1", (0.5 + 0.25) / 2), ("mse", (0.25 + 0.0625) / 2)])
+def test_pixel_loss_is_normalized_by_each_region(kind: PixelLoss, expected: float) -> None:
     """Errors of ½ in a region of one pixel and of ¼ in a region of sixteen weigh the same."""
     image = torch.zeros(2, 3, 8, 8)
     output = torch.ones(2, 3, 8, 8)  # what is outside the region must not count
     output[0, :, 0, 0] = 0.5
     output[1, :, 2:6, 2:6] = 0.25
-    assert pixel_error(output, image, two_regions(), error).item() == pytest.approx(expected)
+    assert pixel_loss(output, image, two_regions(), kind).item() == pytest.approx(expected)
 
 
-def test_pixel_error_over_the_whole_image_is_the_mean() -> None:
+def test_pixel_loss_over_the_whole_image_is_the_mean() -> None:
     output, image = noise(2, 3, 8, 8), noise(2, 3, 8, 8, seed=1)
-    error = pixel_error(output, image, torch.ones(2, 1, 8, 8), "mse")
-    assert error.item() == pytest.approx((output - image).square().mean().item())
+    loss = pixel_loss(output, image, torch.ones(2, 1, 8, 8), "mse")
+    assert loss.item() == pytest.approx((output - image).square().mean().item())
 
 
 def scipy_magnitude(image: Tensor) -> np.ndarray:
@@ -66,19 +65,19 @@ def test_edges_are_those_of_scipy() -> None:
     np.testing.assert_allclose(sobel_magnitude(image).numpy(), scipy_magnitude(image), atol=1e-5)
 
 
-def test_edge_error_is_normalised_by_each_region() -> None:
+def test_edge_loss_is_normalized_by_each_region() -> None:
     completed, image, region = noise(2, 3, 8, 8), noise(2, 3, 8, 8, seed=1), two_regions()
     difference = abs(scipy_magnitude(completed) - scipy_magnitude(image))
     expected = (difference[0, :, 0, 0].mean() + difference[1, :, 2:6, 2:6].mean()) / 2
-    assert edge_error(completed, image, region).item() == pytest.approx(expected, rel=1e-5)
+    assert edge_loss(completed, image, region).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_edge_error_of_a_step() -> None:
+def test_edge_loss_of_a_step() -> None:
     """A step of height ½ has a Sobel magnitude of 4 · ½ in the two columns at it, a flat image none."""
     image = torch.zeros(1, 3, 8, 8)
     completed = image.clone()
     completed[..., 4:] = 0.5
-    assert edge_error(completed, image, torch.ones(1, 1, 8, 8)).item() == pytest.approx(2 * 2 / 8, abs=1e-5)
+    assert edge_loss(completed, image, torch.ones(1, 1, 8, 8)).item() == pytest.approx(2 * 2 / 8, abs=1e-5)
 
 
 @pytest.mark.parametrize("span", [1.0, 2.0])
@@ -100,7 +99,7 @@ def test_ssim_is_that_of_skimage(span: float) -> None:
         ]
     )
     assert 0.1 < expected < 0.95
-    assert ssim_error(completed, image, span).item() == pytest.approx(1 - expected, abs=1e-4)
+    assert ssim_loss(completed, image, span).item() == pytest.approx(1 - expected, abs=1e-4)
 
 
 @pytest.mark.parametrize(("height", "width", "fits"), [(8, 20, 7), (5, 5, 5), (1, 1, 1)])
@@ -119,7 +118,7 @@ def test_ssim_window_fits_small_images(height: int, width: int, fits: int) -> No
             σab = (weights * (a - μa) * (b - μb)).sum()
             c1, c2 = 0.01**2, 0.03**2
             expected.append((2 * μa * μb + c1) * (2 * σab + c2) / ((μa**2 + μb**2 + c1) * (σaa + σbb + c2)))
-    assert ssim_error(x, y, 1.0).item() == pytest.approx(1 - np.mean(expected))
+    assert ssim_loss(x, y, 1.0).item() == pytest.approx(1 - np.mean(expected))
 
 
 @pytest.mark.parametrize("flat", [True, False])
@@ -127,7 +126,7 @@ def test_identical_images_have_no_error_and_finite_gradients(flat: bool) -> None
     image = torch.full((2, 3, 16, 16), 0.5) if flat else noise(2, 3, 16, 16)
     output = image.clone().requires_grad_()
     region = torch.ones(2, 1, 16, 16)
-    section = Reconstruction(error="l1", region="whole", weight=1.0, edges=1.0, ssim=1.0)
+    section = Reconstruction(pixel_loss="l1", region="whole", pixel_weight=1.0, edge_weight=1.0, ssim_weight=1.0)
     loss = reconstruction_loss(output, image, region, section, 1.0)
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-5)
@@ -136,26 +135,28 @@ def test_identical_images_have_no_error_and_finite_gradients(flat: bool) -> None
 
 
 @pytest.mark.parametrize(
-    ("weight", "edges", "ssim"), [(1.0, 0.0, 0.0), (0.0, 2.0, 0.0), (0.0, 0.0, 3.0), (4.0, 5.0, 6.0)]
+    ("pixel_weight", "edge_weight", "ssim_weight"), [(1.0, 0.0, 0.0), (0.0, 2.0, 0.0), (0.0, 0.0, 3.0), (4.0, 5.0, 6.0)]
 )
-def test_reconstruction_is_the_weighted_sum(weight: float, edges: float, ssim: float) -> None:
+def test_reconstruction_is_the_weighted_sum(pixel_weight: float, edge_weight: float, ssim_weight: float) -> None:
     output, image = noise(2, 3, 16, 16), noise(2, 3, 16, 16, seed=1)
     region = torch.zeros(2, 1, 16, 16)
     region[..., 4:12, 4:12] = 1
     completed = composite(output, image, region)
-    section = Reconstruction(error="l1", region="dilated", weight=weight, edges=edges, ssim=ssim)
+    section = Reconstruction(
+        pixel_loss="l1", region="dilated", pixel_weight=pixel_weight, edge_weight=edge_weight, ssim_weight=ssim_weight
+    )
     expected = (
-        weight * pixel_error(output, image, region, "l1")
-        + edges * edge_error(completed, image, region)
-        + ssim * ssim_error(completed, image, 1.0)
+        pixel_weight * pixel_loss(output, image, region, "l1")
+        + edge_weight * edge_loss(completed, image, region)
+        + ssim_weight * ssim_loss(completed, image, 1.0)
     )
     torch.testing.assert_close(reconstruction_loss(output, image, region, section, 1.0), expected)
 
 
 def test_what_is_off_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("edge_error", "ssim_error"):
+    for name in ("edge_loss", "ssim_loss"):
         monkeypatch.setattr(f"glcic.training.losses.{name}", None)
-    section = Reconstruction(error="mse", region="hole", weight=2.0, edges=0.0, ssim=0.0)
+    section = Reconstruction(pixel_loss="mse", region="hole", pixel_weight=2.0, edge_weight=0.0, ssim_weight=0.0)
     image, region = torch.zeros(1, 3, 8, 8), torch.ones(1, 1, 8, 8)
     assert reconstruction_loss(image + 0.5, image, region, section, 1.0).item() == pytest.approx(0.5)
 
@@ -165,37 +166,37 @@ SCORES = torch.tensor([[-2.0, 0.5], [3.0, 0.0]])  # two labels for each of two i
 
 
 def test_cross_entropies() -> None:
-    assert real_loss(LOGITS).item() == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
-    assert completed_loss(LOGITS).item() == pytest.approx((math.log(2) + math.log(4)) / 2)
-    assert generator_loss(LOGITS).item() == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
+    assert d_loss_real(LOGITS).item() == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
+    assert d_loss_fake(LOGITS).item() == pytest.approx((math.log(2) + math.log(4)) / 2)
+    assert g_loss(LOGITS).item() == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
 
 
 def test_label_smoothing_is_one_sided() -> None:
     expected = (math.log(2) + 0.9 * math.log(4 / 3) + 0.1 * math.log(4)) / 2
-    assert real_loss(LOGITS, label=0.9).item() == pytest.approx(expected)
+    assert d_loss_real(LOGITS, label=0.9).item() == pytest.approx(expected)
     best = torch.tensor([[math.log(9)]], requires_grad=True)  # σ(D) = 0.9
-    real_loss(best, label=0.9).backward()
+    d_loss_real(best, label=0.9).backward()
     assert best.grad is not None
     assert best.grad.item() == pytest.approx(0, abs=1e-6)
 
 
 def test_hinge() -> None:
-    assert real_loss(SCORES, "hinge").item() == pytest.approx((3 + 0.5 + 0 + 1) / 4)
-    assert completed_loss(SCORES, "hinge").item() == pytest.approx((0 + 1.5 + 4 + 1) / 4)
-    assert generator_loss(SCORES, "hinge").item() == pytest.approx((2 - 0.5 - 3 - 0) / 4)
+    assert d_loss_real(SCORES, "hinge").item() == pytest.approx((3 + 0.5 + 0 + 1) / 4)
+    assert d_loss_fake(SCORES, "hinge").item() == pytest.approx((0 + 1.5 + 4 + 1) / 4)
+    assert g_loss(SCORES, "hinge").item() == pytest.approx((2 - 0.5 - 3 - 0) / 4)
 
 
-def test_least_squares() -> None:
-    assert real_loss(SCORES, "least_squares").item() == pytest.approx((9 + 0.25 + 4 + 1) / 4)
-    assert real_loss(SCORES, "least_squares", 0.5).item() == pytest.approx((6.25 + 0 + 6.25 + 0.25) / 4)
-    assert completed_loss(SCORES, "least_squares").item() == pytest.approx((4 + 0.25 + 9 + 0) / 4)
-    assert generator_loss(SCORES, "least_squares").item() == pytest.approx((9 + 0.25 + 4 + 1) / 4)
+def test_lsgan() -> None:
+    assert d_loss_real(SCORES, "lsgan").item() == pytest.approx((9 + 0.25 + 4 + 1) / 4)
+    assert d_loss_real(SCORES, "lsgan", 0.5).item() == pytest.approx((6.25 + 0 + 6.25 + 0.25) / 4)
+    assert d_loss_fake(SCORES, "lsgan").item() == pytest.approx((4 + 0.25 + 9 + 0) / 4)
+    assert g_loss(SCORES, "lsgan").item() == pytest.approx((9 + 0.25 + 4 + 1) / 4)
 
 
-@pytest.mark.parametrize("kind", ["bce", "hinge", "least_squares"])
-def test_generator_still_learns_when_the_discriminator_has_won(kind: AdversarialLoss) -> None:
+@pytest.mark.parametrize("kind", ["bce", "hinge", "lsgan"])
+def test_generator_still_learns_when_the_discriminator_has_won(kind: GANLoss) -> None:
     logit = torch.tensor([[-20.0]], requires_grad=True)
-    generator_loss(logit, kind).backward()
+    g_loss(logit, kind).backward()
     assert logit.grad is not None
     assert logit.grad.item() <= -1 + 1e-6
 
@@ -223,16 +224,16 @@ def gradient_of(loss: Tensor, weight: Tensor) -> Tensor:
     return torch.autograd.grad(loss, weight, retain_graph=True)[0]
 
 
-def test_balanced_weight_gives_the_ratio() -> None:
+def test_adaptive_weight_gives_the_ratio() -> None:
     layer = nn.Conv2d(4, 3, 3)
     output = layer(noise(2, 4, 8, 8))
     reconstruction, adversarial = output.square().mean(), 0.01 * output.sin().mean()
     wanted, given = gradient_of(reconstruction, layer.weight), gradient_of(adversarial, layer.weight)
-    α = balanced_weight(wanted, given, 0.25)
+    α = adaptive_weight(wanted, given, 0.25)
     assert gradient_of(α * adversarial, layer.weight).norm() / wanted.norm() == pytest.approx(0.25, rel=1e-5)
 
 
 @pytest.mark.parametrize(("reconstruction", "expected"), [(1.0, 100.0), (0.0, 0.0)])
-def test_balanced_weight_is_finite_without_an_adversarial_gradient(reconstruction: float, expected: float) -> None:
-    α = balanced_weight(torch.full((3,), reconstruction), torch.zeros(3), 0.5, limit=100.0)
+def test_adaptive_weight_is_finite_without_an_adversarial_gradient(reconstruction: float, expected: float) -> None:
+    α = adaptive_weight(torch.full((3,), reconstruction), torch.zeros(3), 0.5, limit=100.0)
     assert α.item() == expected

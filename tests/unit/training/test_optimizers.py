@@ -1,22 +1,22 @@
-"""Optimisers against steps worked out by hand, and the schedules."""
+"""Optimizers against steps worked out by hand, and the schedules."""
 
 import pytest
 import torch
 from torch import nn
 
-from glcic.params import Adadelta, Adam, AdamW, Optimiser, Schedule
-from glcic.training.optimizers import make_optimiser, schedule_factor, set_learning_rate
+from glcic.params import Adadelta, Adam, AdamW, LRSchedule, OptimizerParams
+from glcic.training.optimizers import build_optimizer, lr_factor, set_lr
 
-ADAM = Adam(name="adam", learning_rate=0.1, betas=[0.5, 0.9])
-ADAMW = AdamW(name="adamw", learning_rate=0.1, betas=[0.5, 0.9], weight_decay=0.2)
-ADADELTA = Adadelta(name="adadelta", learning_rate=1.0, rho=0.9)
+ADAM = Adam(name="adam", lr=0.1, betas=[0.5, 0.9])
+ADAMW = AdamW(name="adamw", lr=0.1, betas=[0.5, 0.9], weight_decay=0.2)
+ADADELTA = Adadelta(name="adadelta", lr=1.0, rho=0.9)
 
 
-def stepped(chosen: Optimiser, gradient: float) -> float:
+def stepped(chosen: OptimizerParams, gradient: float) -> float:
     """A parameter of 2 after one step."""
     parameter = nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
     parameter.grad = torch.full_like(parameter, gradient)
-    make_optimiser([parameter], chosen).step()
+    build_optimizer([parameter], chosen).step()
     return parameter.item()
 
 
@@ -38,20 +38,20 @@ def test_adadelta_first_step() -> None:
 
 def test_betas_and_rho_arrive() -> None:
     parameter = nn.Parameter(torch.zeros(1))
-    assert make_optimiser([parameter], ADAM).param_groups[0]["betas"] == (0.5, 0.9)
-    assert make_optimiser([parameter], ADAMW).param_groups[0]["betas"] == (0.5, 0.9)
-    assert make_optimiser([parameter], ADADELTA).param_groups[0]["rho"] == 0.9
+    assert build_optimizer([parameter], ADAM).param_groups[0]["betas"] == (0.5, 0.9)
+    assert build_optimizer([parameter], ADAMW).param_groups[0]["betas"] == (0.5, 0.9)
+    assert build_optimizer([parameter], ADADELTA).param_groups[0]["rho"] == 0.9
 
 
 @pytest.mark.parametrize(
     ("schedule", "factors"), [("constant", [1, 1, 1]), ("linear", [1, 0.75, 0.5]), ("cosine", [1, 0.853553, 0.5])]
 )
-def test_schedules(schedule: Schedule, factors: list[float]) -> None:
-    assert [schedule_factor(schedule, step, 100) for step in (0, 25, 50)] == pytest.approx(factors)
+def test_schedules(schedule: LRSchedule, factors: list[float]) -> None:
+    assert [lr_factor(schedule, step, 100) for step in (0, 25, 50)] == pytest.approx(factors)
 
 
 def test_factors_do_not_accumulate() -> None:
-    optimiser = make_optimiser([nn.Parameter(torch.zeros(1))], ADAMW)
+    optimizer = build_optimizer([nn.Parameter(torch.zeros(1))], ADAMW)
     for factor in (0.5, 0.25):
-        set_learning_rate(optimiser, factor)
-        assert optimiser.param_groups[0]["lr"] == pytest.approx(0.1 * factor)
+        set_lr(optimizer, factor)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * factor)

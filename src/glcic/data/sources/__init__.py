@@ -1,1 +1,1 @@
-"""Where images come from: CelebA, a folder or zip of one's own, or a program that draws faces."""
+"""Image sources: CelebA, the user's own folder or zip, or a program that draws faces."""

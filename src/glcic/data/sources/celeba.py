@@ -21,7 +21,7 @@ from filelock import FileLock
 from gdown.exceptions import DownloadError
 from tqdm import tqdm
 
-from glcic.data.sources import raw
+from glcic.data.sources import celeba_layout as layout
 from glcic.errors import DISK_FULL, DiskFull, UserError, full_disk_explained
 from glcic.files import atomic
 
@@ -30,29 +30,43 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class OfficialFile:
-    name: str  # what the authors call it
-    target: str  # what our layout calls it
+    """A file of CelebA.
+
+    Attributes:
+        name: the authors' name.
+        target: its name in our layout.
+        drive_id: its id on Google Drive.
+        md5: MD5 in hexadecimal.
+        optional: whether a training can do without it.
+    """
+
+    name: str
+    target: str
     drive_id: str
     md5: str
     optional: bool = False
 
 
-# Names, Google Drive ids and MD5s are those of torchvision 0.29, torchvision/datasets/celeba.py.
+# Names, Google Drive ids and MD5s are from torchvision 0.29, torchvision/datasets/celeba.py.
 ZIP = OfficialFile(
-    "img_align_celeba.zip", raw.IMAGES, "0B7EVK8r0v71pZjFTYXZWM3FlRnM", "00d2c5bc6d35e252742224ab0c1e8fcb"
+    "img_align_celeba.zip", layout.IMAGES, "0B7EVK8r0v71pZjFTYXZWM3FlRnM", "00d2c5bc6d35e252742224ab0c1e8fcb"
 )
 PARTITION = OfficialFile(
-    "list_eval_partition.txt", raw.PARTITION, "0B7EVK8r0v71pY0NSMzRuSXJEVkk", "d32c9cbf5e040fd4025c592c306e6668"
+    "list_eval_partition.txt", layout.PARTITION, "0B7EVK8r0v71pY0NSMzRuSXJEVkk", "d32c9cbf5e040fd4025c592c306e6668"
 )
 IDENTITY = OfficialFile(
-    "identity_CelebA.txt", raw.IDENTITY, "1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS", "32bd1bd63d3c78cd57e08160ec5ed1e2", True
+    "identity_CelebA.txt",
+    layout.IDENTITY,
+    "1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS",
+    "32bd1bd63d3c78cd57e08160ec5ed1e2",
+    True,
 )
 
 TIMEOUT = 30.0  # seconds without a byte before a connection counts as lost
-PAUSES = (1.0, 3.0, 9.0)  # seconds before each further attempt at a mirror
+PAUSES = (1.0, 3.0, 9.0)  # seconds before each retry at a mirror
 CHUNK = 1 << 16  # bytes
 
-# A place puts one official file under the given path, or raises UserError or OSError with the reason why not.
+# A place writes one official file to the given path, or raises UserError or OSError with the reason why it cannot.
 Place = Callable[[OfficialFile, Path], None]
 
 
@@ -61,40 +75,46 @@ def fetch_celeba(
     *,
     local: Path | None,
     mirrors: Sequence[str],
-    partial_md5: str | None,
+    subset_md5: str | None,
     cache: Path,
     use_drive: bool = True,
 ) -> None:
-    """Put CelebA's zip, partition and, where it is to be had, identity file into the existing `folder`.
+    """Put CelebA's zip, its partition file and, if available, its identity file into a folder.
 
-    Each file comes from the first place that has it with the right MD5: the folder `local`, the base URLs
-    `mirrors` in order (http, https or file), Google Drive. Unfinished downloads stay in the folder `cache`,
-    and the next call continues them.
+    Each file comes from the first place that has it with the right MD5: `local`, then `mirrors` in order, then
+    Google Drive.
 
-    `partial_md5` is the MD5 of a zip with fewer images, to be taken instead of the official one.
+    Args:
+        folder: an existing folder for the files.
+        local: a folder with the official files, if any.
+        mirrors: base URLs (http, https or file).
+        subset_md5: MD5 of a zip with fewer images, to use instead of the official one.
+        cache: folder for unfinished downloads, which the next call continues.
+        use_drive: whether to try Google Drive.
 
-    Raises UserError if the zip or the partition is nowhere to be had, or the disk is full.
+    Raises:
+        UserError: no place has the zip or the partition file, or the disk is full.
     """
-    images = replace(ZIP, md5=partial_md5) if partial_md5 else ZIP
+    images = replace(ZIP, md5=subset_md5) if subset_md5 else ZIP
     for file in (images, PARTITION, IDENTITY):
         places = [bind(_from_folder, local)] if local else []
         places += [bind(_from_mirror, base, cache) for base in mirrors]
-        # Drive has only the whole set; and whoever has a part of it has all its files from one place.
-        if use_drive and not partial_md5:
+        # Google Drive has only the whole set, and users with a subset have all its files in one place.
+        if use_drive and not subset_md5:
             places += [bind(_from_drive, cache)]
         with full_disk_explained(folder, cache):
             _obtain(file, folder / file.target, places)
 
 
 def _obtain(file: OfficialFile, target: Path, places: Sequence[Place]) -> None:
-    """Take `file` from the first place that gives it; tell what all of them said where none does."""
+    """Get `file` from the first place that has it; if none does, report the reasons of all of them."""
     refusals = []
     for place in places:
         try:
             return place(file, target)
         except DiskFull:
             raise
-        except (UserError, OSError) as error:  # requests' errors are OSErrors too
+        except (UserError, OSError) as error:  # errors of requests are OSErrors too
             if isinstance(error, OSError) and error.errno in DISK_FULL:
                 raise
             refusals.append(" ".join(str(error).split()))
@@ -103,13 +123,13 @@ def _obtain(file: OfficialFile, target: Path, places: Sequence[Place]) -> None:
         log.warning("%s, which is optional, is missing: %s", file.name, said)
         return
     raise UserError(
-        f"{file.name} of CelebA is not to be had ({said}). Put {ZIP.name} and {PARTITION.name} into a folder "
-        "and name it by GLCIC_CELEBA=/path/to/folder or runtime.celeba, then run dvc repro again"
+        f"{file.name} of CelebA cannot be obtained ({said}). Put {ZIP.name} and {PARTITION.name} into a folder "
+        "and name it with GLCIC_CELEBA=/path/to/folder or runtime.celeba_dir, then run dvc repro again"
     )
 
 
 def _from_folder(source: Path, file: OfficialFile, target: Path) -> None:
-    """Copy from a folder. (DVC makes its outputs read-only: through a link, the user's own file as well.)"""
+    """Copy from a folder. (No link: DVC makes its outputs read-only, and with them the user's own file.)"""
     path = source / file.name
     if not path.is_file():
         raise UserError(f"{path} does not exist")
@@ -119,7 +139,7 @@ def _from_folder(source: Path, file: OfficialFile, target: Path) -> None:
 
 
 def _from_mirror(base: str, cache: Path, file: OfficialFile, target: Path) -> None:
-    """Download from a mirror, continuing what an earlier call left in the cache."""
+    """Download from a mirror, continuing an earlier call's unfinished download in the cache."""
     address = urllib.parse.urlsplit(base)
     if address.scheme == "file":
         return _from_folder(Path(urllib.request.url2pathname(address.path)), file, target)
@@ -127,8 +147,8 @@ def _from_mirror(base: str, cache: Path, file: OfficialFile, target: Path) -> No
     with _locked(cache / f"{file.name}.part") as part:
         continued = part.exists()
         _download(url, part)
-        if continued and raw.md5_of(part) != file.md5:
-            part.unlink()  # its beginning may be another mirror's, or broken: this one deserves a fresh start
+        if continued and layout.md5_of(part) != file.md5:
+            part.unlink()  # its beginning may be damaged or from another mirror: start over
             _download(url, part)
         _check_or_remove(part, file, origin=url)
         with atomic(target) as temporary:
@@ -136,7 +156,7 @@ def _from_mirror(base: str, cache: Path, file: OfficialFile, target: Path) -> No
 
 
 def _from_drive(cache: Path, file: OfficialFile, target: Path) -> None:
-    """Download from the authors' Google Drive, which often refuses because its quota is used up."""
+    """Download from the authors' Google Drive, which often refuses because its quota is exhausted."""
     with _locked(cache / "drive" / file.name) as path:
         try:
             gdown.download(id=file.drive_id, output=str(path), resume=True, timeout=TIMEOUT)
@@ -148,7 +168,7 @@ def _from_drive(cache: Path, file: OfficialFile, target: Path) -> None:
 
 
 def _download(url: str, part: Path) -> None:
-    """Fetch a URL into `part`, continuing what is there, with a few attempts where the failure may pass."""
+    """Download a URL into `part`, continuing what is there; retry a few times after temporary failures."""
     for pause in (*PAUSES, None):
         try:
             return _continue(url, part)
@@ -159,16 +179,16 @@ def _download(url: str, part: Path) -> None:
 
 
 def _continue(url: str, part: Path) -> None:
-    """One HTTP request for the bytes that `part` lacks."""
+    """Request the bytes that `part` lacks, once."""
     have = part.stat().st_size if part.exists() else 0
-    # Compressed transfer would make the offsets of a range mean something else than bytes of the file.
+    # With a compressed transfer, the offsets of a range would not be offsets in the file.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         if have and response.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # nothing follows what is here: it is complete, or its MD5 will tell
+            return  # nothing is missing at the end; the MD5 tells whether the file is right
         response.raise_for_status()
         if response.status_code != requests.codes.partial_content:
-            have = 0  # a server without ranges sends the whole file again
+            have = 0  # a server that does not support ranges sends the whole file again
         total = have + int(response.headers.get("Content-Length", 0))
         bar = tqdm(desc=part.stem, initial=have, total=total or None, unit="B", unit_scale=True, disable=None)
         with part.open("ab" if have else "wb") as out, bar:
@@ -178,7 +198,7 @@ def _continue(url: str, part: Path) -> None:
 
 
 def _may_pass(error: requests.RequestException) -> bool:
-    """Whether asking again may help: a lost connection or an overloaded server, not a missing file."""
+    """Whether a retry may help: after a lost connection or an overloaded server, but not for a missing file."""
     if error.response is not None:
         return error.response.status_code in {408, 429} or error.response.status_code >= 500
     passing = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
@@ -191,25 +211,25 @@ def _reason(error: requests.RequestException) -> str:
 
 
 def _check(path: Path, file: OfficialFile, origin: str) -> None:
-    """Raise UserError unless `path` has the MD5 of `file` and, for the zip, can be read."""
-    found = raw.md5_of(path)
+    """Raise UserError unless `path` has the MD5 of `file` and, if it is the zip, can be read."""
+    found = layout.md5_of(path)
     if found == file.md5:
-        if file.target == raw.IMAGES:
-            raw.members(path)
+        if file.target == layout.IMAGES:
+            layout.members(path)
         return
     remedy = "delete or replace that file"
-    if file.target == raw.IMAGES and zipfile.is_zipfile(path):
+    if file.target == layout.IMAGES and zipfile.is_zipfile(path):
         remedy += (
-            ", or, if it is meant to hold fewer images, set download.celeba.partial: true and "
+            ", or, if it is meant to hold fewer images, set download.celeba.allow_subset: true and "
             f"download.celeba.zip_md5: {found}"
         )
-    elif file.target == raw.IMAGES:
-        remedy = f"it is no whole zip: {remedy}"
+    elif file.target == layout.IMAGES:
+        remedy = f"it is not an intact zip: {remedy}"
     raise UserError(f"{origin} has the MD5 {found}, expected {file.md5}: {remedy}")
 
 
 def _check_or_remove(download: Path, file: OfficialFile, origin: str) -> None:
-    """`_check` a finished download; a wrong one is removed, since the next call could only continue it."""
+    """Check a finished download, and remove a wrong one, which the next call could only continue."""
     try:
         _check(download, file, origin)
     except UserError:
@@ -219,7 +239,7 @@ def _check_or_remove(download: Path, file: OfficialFile, origin: str) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[Path]:
-    """Keep a second process from writing to the same download; it waits, then finds what is left to do."""
+    """Lock a download, so that a second process waits for it instead of writing to it as well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f"{path.name}.lock")):
         yield path

@@ -1,12 +1,12 @@
-"""Faces drawn by the program: the data set that needs no download.
+"""Faces drawn by this program, a data set that needs no download.
 
 Every picture is painted in CelebA's aligned frame (178 wide × 218 high, eyes near (69, 111) and (109, 111),
 mouth near y = 152) and written in CelebA's own layout, so the rest of the pipeline treats both sources alike.
 
 Shapes are given in *face pixels*: one unit is one pixel of the finished picture at scale 1, the origin lies
-midway between eyes and mouth, x grows to the viewer's right, y downwards. `Pose` carries them to the canvas.
-A completion network has something to learn, for what a hole hides can be told from what is around it: both
-eyes and brows agree, brows and beard follow the hair, one lamp lights face, neck and background.
+midway between eyes and mouth, x grows to the viewer's right, y downward. `Pose` maps them to the canvas.
+A generator has something to learn, because the surroundings of a hole tell what it hides: both eyes
+and brows agree, brows and beard follow the hair, and one lamp lights face, neck and background.
 """
 
 from __future__ import annotations
@@ -29,46 +29,46 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from glcic.data.sources import raw
+from glcic.data.sources import celeba_layout as layout
 from glcic.errors import UserError
 from glcic.files import atomic
 
 Floats = NDArray[np.float32]
-Colour = tuple[float, float, float]  # red, green, blue in [0, 255]
+Color = tuple[float, float, float]  # red, green, blue in [0, 255]
 Style = Literal["bald", "short", "parted", "fringe", "long", "curly"]
 
 WIDTH, HEIGHT = 178, 218  # CelebA's aligned pictures
-ORIGIN = (89.0, 128.0)  # where the face's origin stands in a picture without jitter
-SUPERSAMPLING = 2  # shapes are painted this much larger, then averaged down
+ORIGIN = (89.0, 128.0)  # of the face in a picture without jitter
+SUPERSAMPLING = 2  # shapes are painted at this scale, then averaged down
 CANVAS = (WIDTH * SUPERSAMPLING, HEIGHT * SUPERSAMPLING)
 SUBPIXEL_BITS = 5  # fractional bits of the coordinates given to OpenCV
-NOISE = 2.0  # standard deviation of the sensor noise, in grey levels of 255
-BLOCK = 512  # pictures in flight at once: bounds the memory whatever the size of the data set
+NOISE = 2.0  # standard deviation of the sensor noise, in gray levels of 255
+BLOCK = 512  # pictures in flight: bounds the memory for data sets of any size
 
 EYE_X, EYE_Y, MOUTH_Y, CHIN_Y, CROWN_Y = 20.0, -17.0, 24.0, 57.0, -77.0
-DEPTH = 46.0  # how far the middle of the face stands before its outline
+DEPTH = 46.0  # of the face, from its outline to its middle
 
-# Natural colours in order, so that neighbours may be blended.
+# Natural colors, in an order in which neighbors can be blended.
 SKIN = ["eccdb6", "e6bf9f", "d4a380", "b37f5c", "875a3f", "583a2c"]
 HAIR = ["1a1616", "302118", "543726", "744228", "9e764a", "ceaa72", "94482a"]
 IRIS = ["422818", "62402a", "706238", "54745c", "587a9c", "788890"]
-GREY, LIPSTICK = "a4a2a0", ["bc2c3c", "b04654", "962838", "ce6064"]
+GRAY, LIPSTICK = "a4a2a0", ["bc2c3c", "b04654", "962838", "ce6064"]
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How the head stands in the picture."""
+    """Position of the head in the picture."""
 
     roll: float  # in-plane rotation, radians, clockwise
-    yaw: float  # turn of the head, radians, positive towards the viewer's right
+    yaw: float  # turn of the head, radians, positive toward the viewer's right
     scale: float  # picture pixels per face pixel
     shift: tuple[float, float]  # of the origin, picture pixels
 
     def turn(self, points: ArrayLike) -> Floats:
-        """Yaw points (…, 2) that lie on the face.
+        """Apply the yaw to points (…, 2) on the face, in face pixels; returns (…, 2).
 
         The face is a paraboloid, highest in the middle and level with its outline at the edge. The eyes stay
-        put, as they do in aligned photographs: the nose goes with the turn and the outline against it.
+        in place, as in aligned photographs: the nose moves with the turn and the outline against it.
         """
         xy = np.asarray(points, np.float32)
         x, y = xy[..., 0], xy[..., 1]
@@ -77,30 +77,30 @@ class Pose:
         return np.stack([x * math.cos(self.yaw) + (height - eyes) * math.sin(self.yaw), y], axis=-1)
 
     def matrix(self) -> NDArray[np.float64]:
-        """The (2, 3) affine map from turned face pixels to canvas pixels."""
+        """Affine map (2, 3) from turned face pixels to canvas pixels."""
         cos, sin = math.cos(self.roll) * self.scale, math.sin(self.roll) * self.scale
         x, y = ORIGIN[0] + self.shift[0], ORIGIN[1] + self.shift[1]
         matrix = SUPERSAMPLING * np.array([[cos, -sin, x], [sin, cos, y]])
-        matrix[:, 2] += (SUPERSAMPLING - 1) / 2  # coordinates count from the middle of the first pixel
+        matrix[:, 2] += (SUPERSAMPLING - 1) / 2  # the middle of the first pixel has the coordinate 0
         return matrix
 
     def place(self, points: ArrayLike) -> Floats:
-        """Carry face points (n, 2) to canvas pixels (n, 2)."""
+        """Map points (n, 2) from face pixels to canvas pixels."""
         matrix = self.matrix().astype(np.float32)
         return self.turn(points) @ matrix[:, :2].T + matrix[:, 2]
 
 
 @dataclass(frozen=True)
 class Face:
-    """What is drawn by lot about a face, save texture; lengths are face pixels.
+    """Random attributes of a face, except its textures; lengths are in face pixels.
 
-    There is one value for both sides of whatever comes in pairs.
+    Features that come in pairs share one value.
     """
 
     pose: Pose
-    light: tuple[float, float, float]  # unit vector towards the lamp: right, down, out of the picture
+    light: tuple[float, float, float]  # unit vector toward the lamp: right, down, out of the picture
     ambient: float  # share of the light that comes from everywhere, in [0, 1]
-    skin: Colour
+    skin: Color
     cheek: float  # half the width at the cheekbones
     jaw: float  # half the width at the corner of the jaw
     chin: float  # half the width of the chin
@@ -108,10 +108,10 @@ class Face:
     eye_width: float  # half the length of the opening
     eye_open: float  # height of the upper lid above the corners
     eye_tilt: float  # rise of the outer corner
-    iris: Colour
+    iris: Color
     gaze: tuple[float, float]  # of the iris from the middle of the eye
     lid: float  # opacity of the shade on the upper lid, in [0, 1]
-    brow: Colour
+    brow: Color
     brow_height: float  # above the middle of the eye
     brow_width: float  # half the thickness
     brow_arch: float  # rise of the middle over the ends
@@ -122,59 +122,59 @@ class Face:
     mouth_open: float  # gap between the lips
     smile: float  # rise of the corners
     lip: float  # fullness of the lower lip
-    lips: Colour
+    lips: Color
     style: Style
-    hair: Colour
+    hair: Color
     hairline: float  # y of the hair's edge at the parting
     volume: float  # how far the hair stands off the skull
     hair_end: float  # y where the hair ends beside the face; above 0 is long hair
-    parting: float  # place of the parting across the forehead, in (-1, 1)
-    wave: float  # sideways swing of the strands, radians
-    beard: float  # opacity, in [0, 1]; little is stubble
-    moustache: float  # opacity, in [0, 1]
-    glasses: Colour | None
+    parting: float  # position of the parting across the forehead, in (-1, 1)
+    wave: float  # sideways wave of the strands, radians
+    beard: float  # opacity, in [0, 1]; low values are stubble
+    mustache: float  # opacity, in [0, 1]
+    glasses: Color | None
     lens: tuple[float, float, float]  # half width, half height, and exponent of the outline (2 is round)
-    clothes: Colour
+    clothes: Color
     neckline: float  # depth of the neckline
     neck: float  # half the width
-    backdrop: tuple[Colour, Colour]  # lit and unlit side of the background
+    backdrop: tuple[Color, Color]  # lit and unlit side of the background
 
 
-def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """`a` with `share` of it replaced by `b`."""
+def mix(a: Color, b: Color, share: float) -> Color:
+    """Blend two colors: `a`, with the fraction `share` of it replaced by `b`."""
     red, green, blue = (float(x + (y - x) * share) for x, y in zip(a, b, strict=True))
     return red, green, blue
 
 
-def shaded(colour: Colour, factor: float) -> Colour:
-    """`colour` made darker or lighter; shadows keep more red, as skin and hair do."""
-    return colour[0] * factor**0.85, colour[1] * factor, colour[2] * factor**1.05
+def shaded(color: Color, factor: float) -> Color:
+    """Scale a color's brightness; shadows keep more red, as on skin and hair."""
+    return color[0] * factor**0.85, color[1] * factor, color[2] * factor**1.05
 
 
-def hsv(hue: float, saturation: float, value: float) -> Colour:
-    """The colour of a hue (its fraction counts), saturation and value, both in [0, 1]."""
+def hsv(hue: float, saturation: float, value: float) -> Color:
+    """Color of a hue (in turns; only its fraction counts), and saturation and value in [0, 1]."""
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return 255 * red, 255 * green, 255 * blue
 
 
-def palette(colours: list[str], position: float) -> Colour:
-    """The colour at `position` in [0, len(colours) - 1], blended between neighbours."""
-    rgb = np.array([list(bytes.fromhex(colour)) for colour in colours])
+def palette(colors: list[str], position: float) -> Color:
+    """Color at `position`, in [0, len(colors) - 1], of a list of hexadecimal colors; neighbors are blended."""
+    rgb = np.array([list(bytes.fromhex(color)) for color in colors])
     red, green, blue = (float(np.interp(position, np.arange(len(rgb)), channel)) for channel in rgb.T)
     return red, green, blue
 
 
 def draw_lots(rng: np.random.Generator) -> Face:
-    """Draw a face's attributes, tied to one another where nature or fashion ties them."""
+    """Draw a face's attributes at random, correlated as in nature or fashion."""
     between = rng.uniform
     tone = between()  # 0 very light … 1 very dark
     red, green, blue = palette(SKIN, tone * (len(SKIN) - 1))
     skin = red, green * between(0.97, 1.01), blue * between(0.94, 1.06)
     # Dark skin seldom comes with light hair or light eyes.
-    hair = palette([GREY], 0) if between() < 0.1 else palette(HAIR, between(0, max(1.0, 6 - 8 * tone)))
+    hair = palette([GRAY], 0) if between() < 0.1 else palette(HAIR, between(0, max(1.0, 6 - 8 * tone)))
     iris = palette(IRIS, between(0, 5 if tone < 0.45 else 1.4))
 
-    # Painted lips come with the first styles, beards and strong brows with the others.
+    # Painted lips go with the first list of styles, beards and strong brows with the second.
     feminine = between() < 0.5
     styles: list[list[Style]] = [
         ["parted", "fringe", "long", "long", "curly"],
@@ -231,7 +231,7 @@ def draw_lots(rng: np.random.Generator) -> Face:
         parting=between(-0.6, 0.6),
         wave=between(0, 0.12),
         beard=bearded * rng.choice([0.25, 0.85]) * between(0.8, 1.0),
-        moustache=bearded * rng.choice([0.0, 0.8]),
+        mustache=bearded * rng.choice([0.0, 0.8]),
         glasses=shaded((46, 38, 40), between(0.4, 2.2)) if between() < 0.2 else None,
         lens=(between(13.5, 15.5), between(9, 12), between(2, 5)),
         clothes=hsv(between(), between(0.05, 0.7), between(0.15, 0.95)),
@@ -242,7 +242,7 @@ def draw_lots(rng: np.random.Generator) -> Face:
 
 
 def spline(points: ArrayLike, closed: bool = False, steps: int = 6) -> Floats:
-    """A Catmull–Rom curve (m, 2) through points (n, 2)."""
+    """Catmull–Rom curve (m, 2) through points (n, 2)."""
     knots = np.asarray(points, np.float32)
     before, after = (knots[-1:], knots[:2]) if closed else (knots[:1], knots[-1:])
     windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([before, knots, after]), 4, axis=0)
@@ -254,15 +254,15 @@ def spline(points: ArrayLike, closed: bool = False, steps: int = 6) -> Floats:
 
 
 def ellipse(x: float, y: float, a: float, b: float, exponent: float = 2.0) -> Floats:
-    """A closed superellipse (32, 2) about (x, y) with half axes a and b."""
+    """Closed superellipse (32, 2) around (x, y) with half axes a and b."""
     angle = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return (np.sign(circle) * np.abs(circle) ** (2 / exponent) * (a, b) + (x, y)).astype(np.float32)
 
 
-def ribbon(centre: ArrayLike, half_width: ArrayLike) -> Floats:
-    """The outline (2n, 2) of a stroke along `centre` (n, 2); its half width is one number or (n,)."""
-    line = np.asarray(centre, np.float32)
+def ribbon(center: ArrayLike, half_width: ArrayLike) -> Floats:
+    """Outline (2n, 2) of a stroke along `center` (n, 2); its half width is one number or (n,)."""
+    line = np.asarray(center, np.float32)
     along = np.gradient(line, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-6
     offset = along[:, ::-1] * (-1, 1) * np.broadcast_to(half_width, len(line))[:, None]
@@ -270,13 +270,13 @@ def ribbon(centre: ArrayLike, half_width: ArrayLike) -> Floats:
 
 
 def mirrored(right: ArrayLike) -> Floats:
-    """A closed outline from its right half, which runs from top to bottom."""
+    """Closed outline (2n, 2) from its right half (n, 2), which runs from top to bottom."""
     half = np.asarray(right, np.float32)
     return np.concatenate([half, half[::-1] * (-1, 1)])
 
 
 def relief(face: Face) -> list[tuple[float, float, float, float, float]]:
-    """Bumps on the plain face as (x, y, width, height, elevation): standard deviations and peak."""
+    """Gaussian bumps on the plain face: x, y, two standard deviations (width, height), and peak (elevation)."""
     tip, wing = EYE_Y + face.nose_length, face.nose_width
     pairs = [
         (18.0, -28.0, 11.0, 4.0, 1.6),  # brow ridge
@@ -297,14 +297,14 @@ def relief(face: Face) -> list[tuple[float, float, float, float, float]]:
 
 
 def lighting(face: Face) -> Floats:
-    """How the lamp lights head and shoulders: factors (3, canvas height, canvas width) about 1.
+    """Brightness of head and shoulders in the lamp's light: factors (3, canvas height, canvas width) around 1.
 
-    Lambert's law on a smooth height field. The field is upright in face pixels, where every bump is a product
-    of two one-dimensional Gaussians, and is then carried to the canvas.
+    Lambert's law is applied to a smooth height field. The field is upright in face pixels, where every bump is a
+    product of two one-dimensional Gaussians, and is then mapped to the canvas.
     """
     step, left, top = 2, -112, -150
     x, y = np.arange(left, 112, step, dtype=np.float32), np.arange(top, 112, step, dtype=np.float32)
-    middle = face.pose.turn([0, CHIN_Y])[0]  # where the turn leaves the middle of the head's outline
+    middle = face.pose.turn([0, CHIN_Y])[0]  # of the head's outline, after the turn
     flatten = np.clip((86 - y) / 36, 0.25, 1)[:, None]  # shoulders are flatter than the head
     slope_x = 1.25 * flatten * np.tanh((x - middle) / 46)
     slope_y = 0.95 * flatten * np.tanh((y[:, None] + 12) / 72) + np.zeros_like(x)
@@ -318,7 +318,7 @@ def lighting(face: Face) -> Floats:
     cos, sin = math.cos(face.pose.roll), math.sin(face.pose.roll)
     lamp_x, lamp_y = cos * face.light[0] + sin * face.light[1], cos * face.light[1] - sin * face.light[0]
     lambert = (slope_x * lamp_x + slope_y * lamp_y + face.light[2]) / np.sqrt(1 + slope_x**2 + slope_y**2)
-    # Light that enters skin leaves it a little further on: shadows begin later than Lambert says.
+    # Light scatters inside the skin, so that shadows begin later than by Lambert's law.
     soft = np.clip((lambert + 0.3) / (face.light[2] + 0.3), 0, 1.3)
     shade = np.asarray(face.ambient + (1 - face.ambient) * soft, np.float32)
 
@@ -331,7 +331,13 @@ def lighting(face: Face) -> Floats:
 
 
 def coverage(points: Floats, shape: tuple[int, ...], sigma: float) -> NDArray[np.uint8]:
-    """How much of each pixel (`shape`) a polygon (n, 2) covers, in 1/255, blurred by `sigma` pixels."""
+    """Coverage of each pixel by a polygon, in 1/255, blurred.
+
+    Args:
+        points: (n, 2), vertices of the polygon in pixels.
+        shape: (height, width) of the result.
+        sigma: standard deviation of the blur in pixels.
+    """
     cover = np.zeros(shape, np.uint8)
     fixed = np.rint(points * 2**SUBPIXEL_BITS).astype(np.int32)
     cv2.fillPoly(cover, [fixed], 255, cv2.LINE_AA, SUBPIXEL_BITS)
@@ -345,7 +351,7 @@ def coverage(points: Floats, shape: tuple[int, ...], sigma: float) -> NDArray[np
 
 @dataclass(frozen=True)
 class Canvas:
-    """A picture in the making. `image` and `light` are (3, canvas height, canvas width)."""
+    """Picture in progress; `image` and `light` are (3, canvas height, canvas width)."""
 
     image: Floats  # in [0, 255]
     light: Floats
@@ -354,7 +360,7 @@ class Canvas:
     def fill(
         self,
         outline: ArrayLike,
-        colour: Colour,
+        color: Color,
         alpha: float = 1.0,
         *,
         blur: float = 0.0,
@@ -363,8 +369,8 @@ class Canvas:
     ) -> None:
         """Paint the inside of a closed outline (n, 2) with opacity `alpha`.
 
-        `blur` softens its edge (face pixels), `clip` is a second outline to stay within, and `texture`
-        (canvas height, canvas width) multiplies the colour.
+        `blur` softens the edge (in face pixels), `clip` is a second outline (m, 2) to stay within, and `texture`
+        (canvas height, canvas width) multiplies the color.
         """
         sigma = blur * SUPERSAMPLING * self.pose.scale
         points, margin = self.pose.place(outline), int(3 * sigma) + 2
@@ -376,7 +382,7 @@ class Canvas:
         if clip is not None:
             np.minimum(cover, coverage(self.pose.place(clip) - (x0, y0), cover.shape, 0), out=cover)
         region = self.image[:, y0:y1, x0:x1]
-        paint = np.asarray(colour, np.float32)[:, None, None] * self.light[:, y0:y1, x0:x1]
+        paint = np.asarray(color, np.float32)[:, None, None] * self.light[:, y0:y1, x0:x1]
         if texture is not None:
             paint *= texture[y0:y1, x0:x1]
         paint -= region
@@ -385,7 +391,7 @@ class Canvas:
 
 
 def backdrop(face: Face, rng: np.random.Generator) -> Floats:
-    """A blurred background (3, canvas height, canvas width), brighter towards the lamp."""
+    """Blurred background (3, canvas height, canvas width), in [0, 255], brighter toward the lamp."""
     y, x = np.linspace(-1, 1, 8)[:, None], np.linspace(-1, 1, 7)
     unlit = 0.5 - 0.45 * (x * face.light[0] + y * face.light[1]) + rng.normal(0, 0.2, (8, 7))
     share, vignette = np.clip(unlit, 0, 1), 1.04 - 0.12 * (x**2 + y**2)
@@ -395,7 +401,7 @@ def backdrop(face: Face, rng: np.random.Generator) -> Floats:
 
 
 def strands(face: Face, rng: np.random.Generator) -> Floats:
-    """Brightness (canvas height, canvas width), about 1, of curls or of strands falling from the parting."""
+    """Texture of the hair (canvas height, canvas width), factors around 1: curls, or strands from the parting."""
     if face.style == "curly":
         curls = 1 + 0.14 * rng.standard_normal((HEIGHT // 4, WIDTH // 4), dtype=np.float32)
         return np.asarray(cv2.resize(curls, CANVAS, interpolation=cv2.INTER_CUBIC), np.float32)
@@ -412,21 +418,21 @@ def strands(face: Face, rng: np.random.Generator) -> Floats:
 
 
 def jawline(face: Face, stand: float = 0.0) -> list[tuple[float, float]]:
-    """The right half of the face from the ear to the chin, `stand` pixels off the skin."""
+    """Points (x, y) of the right half of the face from ear to chin, `stand` face pixels off the skin."""
     half = [(0.975 * face.cheek + stand, 6.0), (face.jaw + stand, 30.0)]
     half += [(0.55 * face.jaw + 0.45 * face.chin + stand, 45 + stand)]
     return [*half, (face.chin, face.chin_y - 4 + 2 * stand), (0.4 * face.chin, face.chin_y + 2 * stand)]
 
 
 def head_outline(face: Face) -> Floats:
-    """Skull, cheeks, jaw and chin."""
+    """Outline (n, 2) of skull, cheeks, jaw and chin."""
     wide = face.cheek
     skull = [(0.2 * wide, CROWN_Y), (0.56 * wide, CROWN_Y + 8), (0.88 * wide, -50), (wide, -20)]
     return spline(mirrored([*skull, *jawline(face)]), closed=True)
 
 
 def paint_body(canvas: Canvas, face: Face) -> None:
-    """Neck and clothes, nearly upright whatever the head does, and the head's shadow on the neck."""
+    """Paint neck and clothes, nearly upright for any pose of the head, and the head's shadow on the neck."""
     body, n = replace(canvas, pose=replace(face.pose, yaw=0.0, roll=0.2 * face.pose.roll)), face.neck
     throat = mirrored([(n, 20), (n, 52), (n + 3, 66), (n + 30, 80), (n + 40, 160)])
     body.fill(throat, shaded(face.skin, 0.88))
@@ -438,7 +444,7 @@ def paint_body(canvas: Canvas, face: Face) -> None:
 
 
 def paint_head(canvas: Canvas, face: Face) -> None:
-    """Ears and bare skin, with the warmth of cheeks and nose and the folds beside the mouth."""
+    """Paint ears and bare skin, with flushed cheeks and nose, and the folds beside the mouth."""
     outline, dark, flush = head_outline(face), shaded(face.skin, 0.5), mix(face.skin, (214, 74, 70), 0.5)
     for side in (-1, 1):
         canvas.fill(ellipse(side * (face.cheek + 1), -7, 5.5, 11.5), shaded(face.skin, 0.93))
@@ -453,22 +459,22 @@ def paint_head(canvas: Canvas, face: Face) -> None:
 
 
 def paint_beard(canvas: Canvas, face: Face, texture: Floats) -> None:
-    """Stubble or beard along the jaw, and the moustache."""
+    """Paint stubble or beard along the jaw, and the mustache; `texture` is that of `strands`."""
     mouth, below = face.mouth_width, MOUTH_Y + face.lip + 4
-    colour = shaded(mix(face.hair, face.skin, 0.15), 0.85)
+    color = shaded(mix(face.hair, face.skin, 0.15), 0.85)
     inner = [(1, below), (0.6 * mouth, below - 1), (mouth + 2, MOUTH_Y + 3), (mouth + 4, MOUTH_Y - 8)]
     inner += [(0.74 * face.cheek, 8), (0.9 * face.cheek, -12), (face.cheek, -14)]
     beard = spline(mirrored([*inner, *jawline(face, stand=2.0 * (face.beard > 0.5))]), closed=True)
-    canvas.fill(beard, colour, face.beard, blur=1.5, texture=texture)
+    canvas.fill(beard, color, face.beard, blur=1.5, texture=texture)
     top = EYE_Y + face.nose_length + 7
     half = [(1, top), (0.55 * mouth, top + 2), (mouth + 3, MOUTH_Y + 1), (mouth + 2, MOUTH_Y + 4)]
     half += [(0.9 * mouth, MOUTH_Y - 1), (0.4 * mouth, MOUTH_Y - 3), (1, MOUTH_Y - 2.5)]
-    moustache = spline(mirrored(half), closed=True)
-    canvas.fill(moustache, colour, max(face.beard, face.moustache), blur=0.9, texture=texture)
+    mustache = spline(mirrored(half), closed=True)
+    canvas.fill(mustache, color, max(face.beard, face.mustache), blur=0.9, texture=texture)
 
 
 def paint_nose(canvas: Canvas, face: Face) -> None:
-    """Nostrils and what the nose shades; its form comes from the relief."""
+    """Paint nostrils and the nose's shadows; its form comes from the relief."""
     tip, w, dark = EYE_Y + face.nose_length, face.nose_width, shaded(face.skin, 0.3)
     away = -math.copysign(1, face.light[0])
     cast = [(away * 2, tip - 16), (away * (w + 5), tip + 1), (away * (w + 1), tip + 6), (0, tip + 5)]
@@ -481,7 +487,7 @@ def paint_nose(canvas: Canvas, face: Face) -> None:
 
 
 def paint_mouth(canvas: Canvas, face: Face) -> None:
-    """Lips, the line between them, and teeth where they part."""
+    """Paint the lips, the line between them, and the teeth of an open mouth."""
     s = np.linspace(-1, 1, 21)  # along the mouth from corner to corner
     x, gap, dark = face.mouth_width * s, face.mouth_open * (1 - s**2), shaded(face.lips, 0.35)
     line = MOUTH_Y + face.smile * (0.4 - 1.3 * s**2)
@@ -507,10 +513,10 @@ def paint_mouth(canvas: Canvas, face: Face) -> None:
 
 
 def paint_eye(canvas: Canvas, face: Face, side: int) -> None:
-    """One eye; `side` is -1 for the viewer's left and 1 for the right. The gaze alone is not mirrored."""
+    """Paint one eye; `side` is -1 for the viewer's left and 1 for the right. Only the gaze is not mirrored."""
     s = np.linspace(-1, 1, 15, dtype=np.float32)  # from the inner to the outer corner
     x, base = side * (EYE_X + face.eye_width * s), EYE_Y - face.eye_tilt * s
-    arch = 1 - np.abs(s + 0.1 * (1 - s**2)) ** 2.3  # steeper towards the nose
+    arch = 1 - np.abs(s + 0.1 * (1 - s**2)) ** 2.3  # steeper toward the nose
     upper = np.stack([x, base - face.eye_open * arch], axis=1)
     lower = np.stack([x, base + 0.55 * face.eye_open * (1 - s**2)], axis=1)
     opening = np.concatenate([upper, lower[::-1]])
@@ -535,6 +541,7 @@ def paint_eye(canvas: Canvas, face: Face, side: int) -> None:
 
 
 def paint_brow(canvas: Canvas, face: Face, side: int) -> None:
+    """Paint one eyebrow; `side` is -1 for the viewer's left and 1 for the right."""
     s = np.linspace(-1, 1, 13)  # from the inner to the outer end
     rise = face.brow_height + face.brow_arch * (1 - (s - 0.2) ** 2) + face.brow_slant * s
     width = face.brow_width * np.sqrt(1 - (0.86 * s) ** 4) * (0.8 - 0.25 * s)
@@ -542,8 +549,8 @@ def paint_brow(canvas: Canvas, face: Face, side: int) -> None:
     canvas.fill(ribbon(line, width), face.brow, 0.9, blur=0.5)
 
 
-def paint_glasses(canvas: Canvas, face: Face, frame: Colour) -> None:
-    """Rims, bridge, and the arms that reach the ears."""
+def paint_glasses(canvas: Canvas, face: Face, frame: Color) -> None:
+    """Paint rims, bridge, and the arms that reach the ears."""
     (width, height, exponent), y = face.lens, EYE_Y + 1.5
     bridge = spline([(width - EYE_X, y - 2), (0, y - 4), (EYE_X - width, y - 2)])
     canvas.fill(ribbon(bridge, 0.9), frame)
@@ -556,7 +563,7 @@ def paint_glasses(canvas: Canvas, face: Face, frame: Colour) -> None:
 
 
 def hair_edges(face: Face, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """The hair's outer edge and its edge against the face, (n, 2) each, both from left to right."""
+    """Outer edge of the hair and its edge against the face, (n, 2) each, both from left to right."""
     v, wide, end = face.volume, face.cheek, face.hair_end
     half = [(0.25 * wide, CROWN_Y - v), (0.64 * wide + 0.4 * v, CROWN_Y + 8 - 0.75 * v)]
     half += [(0.94 * wide + 0.75 * v, -48)]
@@ -568,7 +575,7 @@ def hair_edges(face: Face, rng: np.random.Generator) -> tuple[Floats, Floats]:
     if face.style == "curly":
         outer += 3 * cv2.GaussianBlur(rng.normal(0, 1, outer.shape), (1, 0), 1)
 
-    # The hair drops with the distance from its parting: evenly makes curtains, late makes a fringe.
+    # The hairline drops with the distance from the parting: an even drop makes curtains, a late one a fringe.
     s = np.linspace(-1, 1, 61)
     distance = np.abs((s - face.parting) / (1 - face.parting * np.sign(s - face.parting)))
     power = {"bald": 4.5, "short": 4.5, "parted": 2.4, "fringe": 9.0, "long": 2.2, "curly": 4.0}[face.style]
@@ -582,7 +589,7 @@ def hair_edges(face: Face, rng: np.random.Generator) -> tuple[Floats, Floats]:
 
 
 def render(face: Face, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Paint a face, (218, 178, 3) RGB, from back to front; `rng` serves the textures only."""
+    """Paint a face from back to front: (218, 178, 3), uint8, RGB; `rng` is for textures and noise only."""
     canvas = Canvas(backdrop(face, rng), lighting(face), face.pose)
     texture = strands(face, rng)
     outer, inner = hair_edges(face, rng)
@@ -591,7 +598,7 @@ def render(face: Face, rng: np.random.Generator) -> NDArray[np.uint8]:
         canvas.fill(outer, shaded(face.hair, 0.62), blur=0.8, texture=texture)
     paint_body(canvas, face)
     paint_head(canvas, face)
-    if face.beard or face.moustache:
+    if face.beard or face.mustache:
         paint_beard(canvas, face, texture)
     paint_nose(canvas, face)
     paint_mouth(canvas, face)
@@ -611,44 +618,53 @@ def render(face: Face, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def draw_face(seed: int, index: int) -> NDArray[np.uint8]:
-    """Face `index` of the data set `seed`: (218, 178, 3), RGB. Depends on these two numbers alone."""
+    """Draw face `index` of the data set `seed`: (218, 178, 3), uint8, RGB. It depends on these two numbers only."""
     rng = np.random.default_rng([seed, index])
     return render(draw_lots(rng), rng)
 
 
 def jpeg(seed: int, index: int) -> bytes:
-    """Face `index` as a JPEG file."""
+    """Draw face `index` of the data set `seed` as a JPEG file."""
     file = io.BytesIO()
     Image.fromarray(draw_face(seed, index)).save(file, "JPEG", quality=95, subsampling=0)  # 0 is 4:4:4
     return file.getvalue()
 
 
 def jpegs(count: int, seed: int, processes: int) -> Iterator[bytes]:
-    """The first `count` faces of `seed`, in order, drawn by so many processes."""
+    """Draw the first `count` faces of the data set `seed`, in order, in several processes; yields JPEG files."""
     draw = partial(jpeg, seed)
     if processes == 1:
         yield from map(draw, range(count))
         return
     spawn = multiprocessing.get_context("spawn")
-    # One OpenCV thread each: the processes already fill the machine.
+    # One OpenCV thread per process: the processes already use the whole machine.
     with ProcessPoolExecutor(processes, spawn, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         for start in range(0, count, BLOCK):
             yield from pool.map(draw, range(start, min(start + BLOCK, count)), chunksize=16)
 
 
 def write_synthetic(folder: Path, *, train: int, val: int, test: int, seed: int, processes: int) -> None:
-    """Draw a data set into an existing folder in CelebA's layout.
+    """Draw a data set, in CelebA's layout, into an existing folder.
 
     Writes `images.zip` (members `img_align_celeba/000001.jpg` …) and `list_eval_partition.txt` (lines
     `000001.jpg 0`; 0 for training, then 1 for validation, then 2 for test). The bytes depend on the counts
     and the seed, not on `processes`.
+
+    Args:
+        folder: an existing folder for the files.
+        train, val, test: numbers of faces.
+        seed: seed of the data set.
+        processes: number of processes that draw.
+
+    Raises:
+        UserError: the folder does not exist.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; create it before drawing faces into it")
     partition = [0] * train + [1] * val + [2] * test
     names = [f"{number:06d}.jpg" for number in range(1, len(partition) + 1)]
-    with atomic(folder / raw.IMAGES) as archive, zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+    with atomic(folder / layout.IMAGES) as archive, zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
         faces = jpegs(len(names), seed, processes)
         for name, data in zip(names, tqdm(faces, "faces", len(names), disable=None), strict=True):
-            file.writestr(raw.member(raw.CELEBA_FOLDER + name), data)
-    raw.write_partition(folder, dict(zip(names, partition, strict=True)))
+            file.writestr(layout.member(layout.CELEBA_FOLDER + name), data)
+    layout.write_partition(folder, dict(zip(names, partition, strict=True)))

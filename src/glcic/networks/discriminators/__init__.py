@@ -1,10 +1,14 @@
-"""Networks that judge images, and how they are made from their parameters."""
+"""Networks that judge images, and a function that builds them from their parameters."""
 
-from glcic.networks.discriminators.context import ContextDiscriminator
+from glcic.networks.discriminators.global_local import GlobalLocalDiscriminator
 from glcic.networks.discriminators.patchgan import PatchDiscriminator
-from glcic.params import Context, PatchGAN
+from glcic.params import GlobalLocalParams, PatchGANParams
 
 
-def discriminator(section: Context | PatchGAN, size: int) -> ContextDiscriminator | PatchDiscriminator:
-    """A new discriminator for images of side `size`."""
-    return PatchDiscriminator(section) if isinstance(section, PatchGAN) else ContextDiscriminator(section, size)
+def build_discriminator(
+    section: GlobalLocalParams | PatchGANParams, image_size: int
+) -> GlobalLocalDiscriminator | PatchDiscriminator:
+    """Build a new discriminator for square images of side `image_size` pixels."""
+    if isinstance(section, PatchGANParams):
+        return PatchDiscriminator(section)
+    return GlobalLocalDiscriminator(section, image_size)

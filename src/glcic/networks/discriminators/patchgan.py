@@ -3,21 +3,21 @@
 import torch
 from torch import Tensor, nn
 
-from glcic.networks.layers import activation_layer, normalise_spectra
-from glcic.params import PatchGAN
+from glcic.networks.layers import activation_layer, apply_spectral_norm
+from glcic.params import PatchGANParams
 
 
 class PatchDiscriminator(nn.Module):
-    """Judges every patch of 22×22 pixels, one each 4 pixels; with 32 channels it has 35,553 parameters.
+    """Judges patches of 22×22 pixels at a stride of 4 pixels; with 32 channels it has 35,553 parameters.
 
     Args:
-        section: `channels` of the first convolution, the second has twice as many; `spectral_norm` is of every
-            convolution; `mask_channel` shows the mask as a fourth channel.
+        section: `channels` of the first convolution; the second has twice as many. `spectral_norm` applies to every
+            convolution; `mask_channel` adds the mask as a fourth channel.
     """
 
-    local_window = None  # it has no use for one
+    local_window = None  # not used
 
-    def __init__(self, section: PatchGAN) -> None:
+    def __init__(self, section: PatchGANParams) -> None:
         super().__init__()
         channels, self.mask_channel = section.channels, section.mask_channel
         self.layers = nn.Sequential(
@@ -29,18 +29,18 @@ class PatchDiscriminator(nn.Module):
             nn.Conv2d(2 * channels, 1, kernel_size=4, padding=1),
         )
         if section.spectral_norm:
-            normalise_spectra(self)
+            apply_spectral_norm(self)
 
     def forward(self, image: Tensor, mask: Tensor, corner: Tensor) -> Tensor:
         """Judge images.
 
         Args:
-            image: (N, 3, H, W): real images or composites, never raw outputs.
-            mask: (N, 1, H, W), 1 in the hole; read only with `mask_channel`.
-            corner: ignored, here because every discriminator is called alike.
+            image: (N, 3, H, W), real images or composites, never raw outputs, in the networks' range.
+            mask: (N, 1, H, W), 1 in the hole; used only with `mask_channel`.
+            corner: ignored; it is here because all discriminators share one signature.
 
         Returns:
-            (N, K) logits, positive for real, one per patch, row by row; K is (H/4 − 1)·(W/4 − 1).
+            (N, K), logits, positive for real, one per patch, row by row; K is (H/4 − 1)·(W/4 − 1).
         """
         if self.mask_channel:
             image = torch.cat([image, mask], dim=1)

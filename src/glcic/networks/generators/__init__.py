@@ -1,12 +1,12 @@
-"""Networks that complete images, and how they are made from their parameters."""
+"""Networks that complete images, and a function that builds them from their parameters."""
 
-from glcic.networks.generators.glcic import CompletionNetwork
+from glcic.networks.generators.glcic import GlcicGenerator
 from glcic.networks.generators.unet import UNetAttention
-from glcic.params import Glcic, Input, UNetParams
+from glcic.params import GlcicParams, Input, UNetParams
 
 
-def completion_network(section: Glcic | UNetParams, seen: Input) -> CompletionNetwork | UNetAttention:
-    """A new completion network; `seen` says in which range its output has to be."""
+def build_generator(section: GlcicParams | UNetParams, input_params: Input) -> GlcicGenerator | UNetAttention:
+    """Build a new generator; `input_params` determines the range of its output."""
     if isinstance(section, UNetParams):
         return UNetAttention(section)
-    return CompletionNetwork(section, (-1.0, 1.0) if seen.range == "symmetric" else (0.0, 1.0))
+    return GlcicGenerator(section, (-1.0, 1.0) if input_params.symmetric else (0.0, 1.0))

@@ -1,4 +1,4 @@
-"""A U-Net with self-attention at its bottom, the generator of the preset `unet-attention`."""
+"""A U-Net with self-attention at its bottleneck, the generator of the preset `unet-attention`."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from glcic.params import UNetParams
 
 
 class UNetAttention(nn.Module):
-    """Fully convolutional: any (N, 3, H, W) with H and W divisible by `stride`.
+    """A fully convolutional U-Net: takes any (N, 3, H, W) with H and W divisible by `stride`.
 
     Args:
         section: `channels` of the first level; 64 gives 4,880,836 parameters.
@@ -33,11 +33,11 @@ class UNetAttention(nn.Module):
         """Complete images.
 
         Args:
-            filled: (N, 3, H, W), the hole overwritten by the fill.
+            filled: (N, 3, H, W), the hole overwritten by the fill, in [-1, 1].
             mask: (N, 1, H, W), 1 in the hole and 0 elsewhere.
 
         Returns:
-            (N, 3, H, W), in [-1, 1]: the whole raw output; only its hole belongs into a composite.
+            (N, 3, H, W), float32, in [-1, 1], the whole raw output; only its hole belongs in a composite.
         """
         full = self.enc1(torch.cat([filled, mask], dim=1))
         half = self.enc2(max_pool2d(full, 2))
@@ -46,14 +46,14 @@ class UNetAttention(nn.Module):
         x = self.dec3(_join(x, quarter))
         x = self.dec2(_join(x, half))
         x = self.dec1(_join(x, full))
-        return x.float().tanh()  # in 32 bits: under mixed precision 8 bits of mantissa would band the output
+        return x.float().tanh()  # in 32 bits: the 8-bit mantissa of mixed precision would cause banding
 
 
 class SelfAttention(nn.Module):
-    """Every place looks at every other (Zhang et al., ICML 2019, "Self-attention GANs").
+    """Self-attention, in which every position attends to all others (Zhang et al., ICML 2019, "Self-attention GANs").
 
     Args:
-        channels: in and out; queries and keys have an eighth.
+        channels: channels of input and output; queries and keys have an eighth of them.
     """
 
     def __init__(self, channels: int) -> None:
@@ -64,19 +64,19 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))  # starts as the identity
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) to the same shape: x + gamma · attention(x)."""
+        """Map (N, channels, H, W) to the same shape: x + gamma · attention(x)."""
         query, key, value = (_sequence(layer(x)) for layer in (self.query, self.key, self.value))
         seen = scaled_dot_product_attention(query, key, value, scale=1.0)
         return x + self.gamma * seen.squeeze(1).transpose(1, 2).reshape(x.shape)
 
 
 def _sequence(x: Tensor) -> Tensor:
-    """(N, C, H, W) to (N, 1, H·W, C), one head."""
+    """Reshape (N, C, H, W) to (N, 1, H·W, C), one head."""
     return x.flatten(2).transpose(1, 2).unsqueeze(1)
 
 
 def _join(x: Tensor, skip: Tensor) -> Tensor:
-    """Double the side of x and put the encoder's features of that side behind it."""
+    """Double the side of x and append the encoder's features of that size as channels."""
     return torch.cat([interpolate(x, scale_factor=2, mode="bilinear"), skip], dim=1)
 
 

@@ -1,4 +1,4 @@
-"""The page and the model card as Jinja2 templates."""
+"""Jinja2 templates of the page and the model card."""
 
 import re
 from functools import cache
@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent
 
 @cache
 def template(name: str) -> Template:
-    """A template of this folder; what it inserts is escaped where it becomes HTML."""
+    """Load a template of this folder. HTML templates escape the values that they insert."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=name.endswith(".html"),
@@ -26,5 +26,5 @@ def template(name: str) -> Template:
 
 
 def code(text: str) -> Markup:
-    """Escaped, with `this` between backticks as code."""
+    """Escape text for HTML, and turn parts between backticks into code elements."""
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))

@@ -22,9 +22,10 @@ import pytest
 from gdown.exceptions import FileURLRetrievalError
 from PIL import Image
 
-from glcic.data.sources import celeba, raw
+from glcic.data.sources import celeba
+from glcic.data.sources import celeba_layout as layout
 from glcic.data.sources.celeba import fetch_celeba
-from glcic.data.sources.images import gather_images
+from glcic.data.sources.image_folder import gather_images
 from glcic.errors import UserError
 from glcic.experiments.presets import preset_params
 from glcic.files import atomic
@@ -45,7 +46,7 @@ def write_zip(path: Path, images: dict[str, bytes]) -> str:
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in images.items():
             archive.writestr(name, data)
-    return raw.md5_of(path)
+    return layout.md5_of(path)
 
 
 def no_space(*arguments: Any, **options: Any) -> None:
@@ -58,7 +59,7 @@ def no_space(*arguments: Any, **options: Any) -> None:
 def test_rows_may_have_crlf_and_names_with_spaces(tmp_path: Path) -> None:
     path = tmp_path / "partition.txt"
     path.write_bytes(b"000001.jpg 0\r\nmy holiday/a  b.jpg   2\r\n\r\nc.png\t1\n")
-    assert raw.read_partition(path) == {"000001.jpg": 0, "my holiday/a  b.jpg": 2, "c.png": 1}
+    assert layout.read_partition(path) == {"000001.jpg": 0, "my holiday/a  b.jpg": 2, "c.png": 1}
 
 
 @pytest.mark.parametrize("line", ["b.jpg", "b.jpg 3", "b.jpg -1", "b.jpg x", "a.jpg 1"])
@@ -66,26 +67,26 @@ def test_a_malformed_row_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "partition.txt"
     path.write_text(f"a.jpg 0\n{line}\n")
     with pytest.raises(UserError, match=r"partition\.txt, line 2"):
-        raw.read_partition(path)
+        layout.read_partition(path)
 
 
 def test_identities_may_exceed_the_number_of_splits(tmp_path: Path) -> None:
     path = tmp_path / "identity.txt"
     path.write_text("a.jpg 2880\n")
-    assert raw.read_identity(path) == {"a.jpg": 2880}
+    assert layout.read_identity(path) == {"a.jpg": 2880}
 
 
 def test_members_are_the_images_sorted(tmp_path: Path) -> None:
     names = ["b/x.JPG", "a.webp", "notes.txt", "__MACOSX/b/x.jpg", "b/._x.jpg", ".cache/y.png", "b/"]
     write_zip(tmp_path / "images.zip", {name: b"" for name in names})
-    assert raw.members(tmp_path / "images.zip") == ["a.webp", "b/x.JPG"]
+    assert layout.members(tmp_path / "images.zip") == ["a.webp", "b/x.JPG"]
 
 
 def test_split_of_knows_celebas_folder_and_prefers_the_full_name() -> None:
-    assert raw.split_of("img_align_celeba/1.jpg", {"1.jpg": 2}) == 2
-    assert raw.split_of("img_align_celeba/1.jpg", {"1.jpg": 2, "img_align_celeba/1.jpg": 1}) == 1
+    assert layout.split_of("img_align_celeba/1.jpg", {"1.jpg": 2}) == 2
+    assert layout.split_of("img_align_celeba/1.jpg", {"1.jpg": 2, "img_align_celeba/1.jpg": 1}) == 1
     with pytest.raises(UserError, match=r"mine\.txt has no row for the image other/1\.jpg"):
-        raw.split_of("other/1.jpg", {"1.jpg": 2}, file="mine.txt")
+        layout.split_of("other/1.jpg", {"1.jpg": 2}, file="mine.txt")
 
 
 def test_atomic_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
@@ -107,8 +108,10 @@ def test_atomic_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
 
 
 def test_the_sources_import_neither_torch_nor_mlflow() -> None:
-    code = "import sys; from glcic.data.sources import celeba, images; print({'torch', 'mlflow'} & set(sys.modules))"
-    source = str(Path(raw.__file__).parents[3])
+    code = (
+        "import sys; from glcic.data.sources import celeba, image_folder; print({'torch', 'mlflow'} & set(sys.modules))"
+    )
+    source = str(Path(layout.__file__).parents[3])
     environment = os.environ | {"PYTHONPATH": source}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert result.stdout == "set()\n", result.stderr
@@ -128,7 +131,7 @@ def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "identity_CelebA.txt").write_bytes(b"000001.jpg 7\r\n")
     for constant in ("ZIP", "PARTITION", "IDENTITY"):
         file = getattr(celeba, constant)
-        monkeypatch.setattr(celeba, constant, replace(file, md5=raw.md5_of(folder / file.name)))
+        monkeypatch.setattr(celeba, constant, replace(file, md5=layout.md5_of(folder / file.name)))
     monkeypatch.setattr(celeba, "PAUSES", ())
     return folder
 
@@ -143,7 +146,7 @@ def fetch(tmp_path: Path) -> Callable[..., Path]:
         defaults: dict[str, Any] = {
             "local": None,
             "mirrors": [],
-            "partial_md5": None,
+            "subset_md5": None,
             "use_drive": False,
         }
         fetch_celeba(folder, cache=tmp_path / "cache", **(defaults | options))
@@ -321,14 +324,14 @@ def test_a_wrong_md5_is_explained(official: Path, fetch: Callable[..., Path]) ->
     assert str(official / "img_align_celeba.zip") in message
     assert f"{found}, expected {expected}" in message
     assert "delete" in message
-    assert f"download.celeba.partial: true and download.celeba.zip_md5: {found}" in message
+    assert f"download.celeba.allow_subset: true and download.celeba.zip_md5: {found}" in message
 
 
-def test_a_wrong_text_file_is_not_called_partial(official: Path, fetch: Callable[..., Path]) -> None:
+def test_a_wrong_text_file_is_not_called_a_subset(official: Path, fetch: Callable[..., Path]) -> None:
     (official / "list_eval_partition.txt").write_text("<html>quota</html>")
     with pytest.raises(UserError, match=r"list_eval_partition\.txt has the MD5") as caught:
         fetch(local=official)
-    assert "partial" not in str(caught.value)
+    assert "subset" not in str(caught.value)
 
 
 def test_a_wrong_file_in_one_place_leads_to_the_next(mirror: Mirror, fetch: Callable[..., Path]) -> None:
@@ -339,35 +342,35 @@ def test_a_wrong_file_in_one_place_leads_to_the_next(mirror: Mirror, fetch: Call
     assert {name for name, _ in mirror.requests} == {"img_align_celeba.zip"}
 
 
-def test_a_partial_zip_is_accepted_only_when_said_so(official: Path, fetch: Callable[..., Path]) -> None:
+def test_a_subset_is_accepted_only_when_said_so(official: Path, fetch: Callable[..., Path]) -> None:
     found = write_zip(official / "img_align_celeba.zip", {"img_align_celeba/000001.jpg": noise(1)})
-    for refused in ({}, {"partial_md5": "0" * 32}):
-        with pytest.raises(UserError, match="partial"):
+    for refused in ({}, {"subset_md5": "0" * 32}):
+        with pytest.raises(UserError, match="allow_subset"):
             fetch(local=official, **refused)
-    assert_fetched(fetch(local=official, partial_md5=found), official)
+    assert_fetched(fetch(local=official, subset_md5=found), official)
 
 
-@pytest.mark.parametrize("partial", [True, False])
-def test_the_md5_of_a_part_counts_only_where_a_part_is_wanted(
-    partial: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("allow_subset", [True, False])
+def test_the_md5_of_a_subset_counts_only_where_a_subset_is_wanted(
+    allow_subset: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: dict[str, Any] = {}
     monkeypatch.setattr(download, "fetch_celeba", lambda folder, **options: found.update(options))
     params = preset_params("default", ROOT / "presets")
-    section = params.download.celeba.model_copy(update={"partial": partial, "zip_md5": "0" * 32})
+    section = params.download.celeba.model_copy(update={"allow_subset": allow_subset, "zip_md5": "0" * 32})
     source = params.download.model_copy(update={"source": "celeba", "celeba": section})
     monkeypatch.chdir(tmp_path)
     download.main(params.model_copy(update={"download": source}))
-    assert found["partial_md5"] == ("0" * 32 if partial else None)
+    assert found["subset_md5"] == ("0" * 32 if allow_subset else None)
 
 
 def test_a_corrupt_zip_is_refused_even_with_the_right_md5(official: Path, fetch: Callable[..., Path]) -> None:
     broken = (official / "img_align_celeba.zip").read_bytes()[:-100]
     (official / "img_align_celeba.zip").write_bytes(broken)
-    with pytest.raises(UserError, match="no whole zip"):
+    with pytest.raises(UserError, match="not an intact zip"):
         fetch(local=official)
-    with pytest.raises(UserError, match="no readable zip"):
-        fetch(local=official, partial_md5=hashlib.md5(broken).hexdigest())
+    with pytest.raises(UserError, match="not a readable zip"):
+        fetch(local=official, subset_md5=hashlib.md5(broken).hexdigest())
 
 
 def test_when_all_places_fail_the_message_says_what_to_do(
@@ -389,7 +392,7 @@ def test_when_all_places_fail_the_message_says_what_to_do(
     assert "ftp://nowhere" in message
     assert "Google Drive: Too many users have viewed this file" in message
     assert "put img_align_celeba.zip and list_eval_partition.txt into a folder" in message.lower()
-    assert "GLCIC_CELEBA=/path/to/folder or runtime.celeba" in message
+    assert "GLCIC_CELEBA=/path/to/folder or runtime.celeba_dir" in message
     assert list((tmp_path / "raw").iterdir()) == []
 
 
@@ -404,10 +407,10 @@ def test_celeba_from_drive(official: Path, fetch: Callable[..., Path], monkeypat
     assert not files
 
 
-def test_drive_is_not_asked_for_a_partial_zip(fetch: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drive_is_not_asked_for_a_subset(fetch: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(celeba.gdown, "download", lambda **options: pytest.fail("Drive was asked"))
-    with pytest.raises(UserError, match=r"runtime\.celeba"):
-        fetch(use_drive=True, partial_md5="0" * 32)
+    with pytest.raises(UserError, match=r"runtime\.celeba_dir"):
+        fetch(use_drive=True, subset_md5="0" * 32)
 
 
 def test_a_full_disk_leaves_nothing_half_written_of_a_copy(
@@ -463,8 +466,8 @@ def gather(tmp_path: Path, photos: dict[str, bytes]) -> Callable[..., Path]:
         folder.mkdir()
         defaults: dict[str, Any] = {
             "source": tmp_path / "photos",
-            "ratios": (0.6, 0.2, 0.2),
-            "partition": None,
+            "split_ratios": (0.6, 0.2, 0.2),
+            "split_file": None,
             "seed": 3,
         }
         gather_images(folder, **(defaults | {"digest": None} | options))
@@ -475,11 +478,11 @@ def gather(tmp_path: Path, photos: dict[str, bytes]) -> Callable[..., Path]:
 
 def test_a_folder_of_images(gather: Callable[..., Path], photos: dict[str, bytes]) -> None:
     folder = gather()
-    with zipfile.ZipFile(folder / raw.IMAGES) as archive:
+    with zipfile.ZipFile(folder / layout.IMAGES) as archive:
         assert archive.namelist() == sorted(photos)
         assert {name: archive.read(name) for name in photos} == photos
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
-    partition = raw.read_partition(folder / raw.PARTITION)
+    partition = layout.read_partition(folder / layout.PARTITION)
     assert list(partition) == sorted(photos)
     assert Counter(partition.values()) == {0: 6, 1: 2, 2: 2}
 
@@ -490,7 +493,7 @@ def test_a_zip_of_images_gives_the_same_bytes_as_their_folder(
     names = sorted(photos, reverse=True)
     write_zip(tmp_path / "photos.zip", {name: photos[name] for name in names} | {"__MACOSX/._x.jpg": b""})
     first, second = gather("first"), gather("second", source=tmp_path / "photos.zip")
-    for name in (raw.IMAGES, raw.PARTITION):
+    for name in (layout.IMAGES, layout.PARTITION):
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
@@ -500,45 +503,43 @@ def test_the_packed_bytes_are_the_same_for_ever(gather: Callable[..., Path], tmp
             path.write_bytes(path.name.encode())
     # A version that packs or draws otherwise would give everyone's data another MD5 and retrain everything.
     folder = gather(digest="b906771779a34e0bd2ceb184a08f6335")
-    assert raw.md5_of(folder / raw.PARTITION) == "3137ac4916ad035d6c6b61b96f5653f5"
+    assert layout.md5_of(folder / layout.PARTITION) == "3137ac4916ad035d6c6b61b96f5653f5"
 
 
 def test_the_seed_decides_the_split(gather: Callable[..., Path]) -> None:
-    texts = [(gather(str(i), seed=seed) / raw.PARTITION).read_text() for i, seed in enumerate((3, 3, 4))]
+    texts = [(gather(str(i), seed=seed) / layout.PARTITION).read_text() for i, seed in enumerate((3, 3, 4))]
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_a_partition_file_decides_the_split(
-    gather: Callable[..., Path], photos: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_a_split_file_decides_the_split(gather: Callable[..., Path], photos: dict[str, bytes], tmp_path: Path) -> None:
     rows = {name: i % 3 for i, name in enumerate(photos)}
     (tmp_path / "mine.txt").write_text("".join(f"{name} {split}\r\n" for name, split in rows.items()))
-    folder = gather(partition=tmp_path / "mine.txt")
-    assert raw.read_partition(folder / raw.PARTITION) == rows
+    folder = gather(split_file=tmp_path / "mine.txt")
+    assert layout.read_partition(folder / layout.PARTITION) == rows
 
 
 def test_an_image_without_a_row_is_named(gather: Callable[..., Path], photos: dict[str, bytes], tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("".join(f"{name} 0\n" for name in photos if name != "b/im 3.JPG"))
     with pytest.raises(UserError, match=r"mine\.txt has no row for the image b/im 3\.JPG"):
-        gather(partition=tmp_path / "mine.txt")
+        gather(split_file=tmp_path / "mine.txt")
 
 
 def test_an_empty_split_is_refused(gather: Callable[..., Path], tmp_path: Path, photos: dict[str, bytes]) -> None:
-    with pytest.raises(UserError, match=r"10 images .* test split.* download\.images\.ratios"):
-        gather("a", ratios=(0.8, 0.18, 0.02))
+    with pytest.raises(UserError, match=r"10 images .* test split.* download\.image_folder\.split_ratios"):
+        gather("a", split_ratios=(0.8, 0.18, 0.02))
     (tmp_path / "mine.txt").write_text("".join(f"{name} {i % 2}\n" for i, name in enumerate(photos)))
     with pytest.raises(UserError, match=r"10 images .* test split.*mine\.txt"):
-        gather("b", partition=tmp_path / "mine.txt")
+        gather("b", split_file=tmp_path / "mine.txt")
 
 
 def test_a_source_without_images_is_refused(gather: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere does not exist.*runtime\.images"):
+    with pytest.raises(UserError, match=r"nowhere does not exist.*runtime\.image_folder"):
         gather("a", source=tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"holds no images.*runtime\.images"):
+    with pytest.raises(UserError, match=r"holds no images.*runtime\.image_folder"):
         gather("b", source=tmp_path / "empty")
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04")
-    with pytest.raises(UserError, match=r"broken\.zip is no readable zip"):
+    with pytest.raises(UserError, match=r"broken\.zip is not a readable zip"):
         gather("c", source=tmp_path / "broken.zip")
 
 
@@ -564,12 +565,12 @@ def test_names_in_any_script_are_kept(gather: Callable[..., Path], tmp_path: Pat
     name = "Bildschirmfoto um 1.00\u202fPM – 顔.png"  # macOS puts such a narrow space into screenshots
     (tmp_path / "photos" / name).write_bytes(b"-")
     folder = gather()
-    assert name in raw.members(folder / raw.IMAGES)
-    assert name in raw.read_partition(folder / raw.PARTITION)
+    assert name in layout.members(folder / layout.IMAGES)
+    assert name in layout.read_partition(folder / layout.PARTITION)
 
 
 def test_another_digest_is_refused_with_the_one_found(gather: Callable[..., Path], tmp_path: Path) -> None:
-    found = raw.md5_of(gather("a") / raw.IMAGES)
+    found = layout.md5_of(gather("a") / layout.IMAGES)
     with pytest.raises(UserError, match=rf"{found}, expected {'0' * 32}.*zip_md5: {found}"):
         gather("b", digest="0" * 32)
     assert list((tmp_path / "b").iterdir()) == []

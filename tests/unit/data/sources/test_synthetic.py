@@ -36,8 +36,8 @@ def test_attributes_stay_within_bounds() -> None:
         assert abs(face.pose.roll) <= np.radians(12)
         assert np.linalg.norm(face.light) == pytest.approx(1)
         assert 0 <= face.beard <= 1
-        colours = [face.skin, face.iris, face.brow, face.lips, face.hair, face.clothes, *face.backdrop]
-        assert 0 <= np.min(colours) <= np.max(colours) <= 255
+        colors = [face.skin, face.iris, face.brow, face.lips, face.hair, face.clothes, *face.backdrop]
+        assert 0 <= np.min(colors) <= np.max(colors) <= 255
         assert not (face.beard and face.hair_end > 0)  # beards come with short hair
 
 

@@ -1,4 +1,4 @@
-"""The row of a training stage while it trains."""
+"""MLflow run of a training stage while it trains."""
 
 import json
 import time
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glcic.tracking.alarmed import tag_alarms
-from glcic.tracking.cached import copy_stage
-from glcic.tracking.data import log_data
-from glcic.tracking.names import CONTINUED, FINISHED, MODELS, RATE, SECONDS, digest_of_models
+from glcic.tracking.alarm_tags import tag_alarms
+from glcic.tracking.cached_stage import copy_stage
+from glcic.tracking.dataset import log_data
+from glcic.tracking.metrics import log_points, points, recorded_images, recorded_points
 from glcic.tracking.parameters import runtime_tags
-from glcic.tracking.points import log_points, points, recorded_images, recorded_points
-from glcic.tracking.store import address, attach, connect, exists, locked, rows, set_tags, warn
+from glcic.tracking.store import address, attach, connect, exists, locked, runs_of, set_tags, warn
+from glcic.tracking.tags import CONTINUED, FINISHED, MODELS, RATE, SECONDS, digest_of_models
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def open_row(
+def open_run(
     root: Path,
     params: Mapping[str, Any],
     *,
@@ -32,63 +32,67 @@ def open_row(
     curve: Sequence[Mapping[str, float]] = (),
     environment: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
-) -> "Row | None":
-    """Find or create the row in which a training stage records itself; None: tracking is off, or has failed.
+) -> "StageRun | None":
+    """Find or create the MLflow run of a training stage.
 
-    A stage that starts from nothing but finds its part of the newest row already begun or finished opens a
-    new row (`dvc repro --force`, edited code): two different curves must not mix in one.
+    A stage that starts from scratch opens a new run if the newest one has already begun or finished this stage
+    (`dvc repro --force`, edited code), so that a run never mixes two curves.
 
     Args:
         root: folder of the store (`mlflow.db`, `mlartifacts/`), unless MLFLOW_TRACKING_URI names a server.
-        params: the whole parameter file. A new row is called as DVC calls the experiment (DVC_EXP_NAME), else by
-            preset and short fingerprint.
+        params: the whole parameter file. A new run takes the DVC experiment's name (DVC_EXP_NAME), otherwise preset
+            and short fingerprint.
         stage: the stage that is about to train.
         step: the step it starts at, 0 unless it resumes.
-        curve: the points in its checkpoint, each with a `step`; those that the row lacks are uploaded.
-        environment: what `glcic.tracking.environment.describe` says.
-        data: what data/faces/summary.json says.
+        curve: points in its checkpoint, each with a `step`; those that the run lacks are uploaded.
+        environment: result of `glcic.tracking.environment.describe`.
+        data: contents of data/images/summary.json.
+
+    Returns:
+        The run, or None if tracking is off or has failed.
     """
     if not params["tracking"]["enabled"]:
         return None
     try:
 
-        def choose(rows: "Sequence[Run]") -> "Run | None":
-            if not rows:
+        def choose(runs: "Sequence[Run]") -> "Run | None":
+            if not runs:
                 return None
-            finished = FINISHED + stage in rows[0].data.tags
-            begun = any(metric.startswith(f"{stage}/") for metric in rows[0].data.metrics)
-            return rows[0] if step > 0 or not (finished or (begun and not curve)) else None
+            finished = FINISHED + stage in runs[0].data.tags
+            begun = any(metric.startswith(f"{stage}/") for metric in runs[0].data.metrics)
+            return runs[0] if step > 0 or not (finished or (begun and not curve)) else None
 
         client, run = attach(root, params, choose)
-        set_tags(client, run, runtime_tags(params))  # perhaps resumed on another machine
+        set_tags(client, run, runtime_tags(params))  # a resumed stage may run on another machine
         if environment is not None:
             _log_environment(client, run, stage, environment)
         if data is not None:
             log_data(client, run, params, data)
         client.update_run(run.info.run_id, status="RUNNING")
-        row = Row(stage, client, run, address(root), step)
+        stage_run = StageRun(stage, client, run, address(root), step)
     except Exception as error:  # see the package's docstring
         warn(error)
         return None
-    row.log_curve(curve)
-    return row
+    stage_run.log_curve(curve)
+    return stage_run
 
 
 def recorded(root: Path, params: Mapping[str, Any], metrics: Iterable[str]) -> dict[str, float]:
-    """The last values of metrics in the newest row of these parameters; nothing is created.
+    """Last values of metrics in the newest run of these parameters. Creates nothing.
 
     Args:
-        root: as in `open_row`, like `params`.
-        metrics: their full names, `<stage>/<name>`.
+        root: folder of the store, as in `open_run`.
+        params: the whole parameter file.
+        metrics: full names, `<stage>/<name>`.
 
     Returns:
-        Those that the row has; none when there is no row, or tracking is off or has failed.
+        The metrics that the run has; empty if there is no run, or tracking is off or has failed.
     """
     if not params["tracking"]["enabled"] or not exists(root):
         return {}
     try:
         with locked(root):
-            found = rows(connect(root), params)
+            found = runs_of(connect(root), params)
         known = found[0].data.metrics if found else {}
         return {name: known[name] for name in metrics if name in known}
     except Exception as error:  # see the package's docstring
@@ -97,8 +101,8 @@ def recorded(root: Path, params: Mapping[str, Any], metrics: Iterable[str]) -> d
 
 
 @dataclass
-class Row:
-    """A row in MLflow, as far as one stage writes it, from step `start`; after a failure it does nothing."""
+class StageRun:
+    """One stage's part of an MLflow run, from step `start`. After a failure, its methods do nothing."""
 
     stage: str
     client: "MlflowClient"
@@ -113,52 +117,56 @@ class Row:
         self._points = recorded_points(self.client, self.run, self.stage)
         self._images = set(recorded_images(self.client, self.run, self.stage).values())
         self._spent = self.run.data.metrics.get(f"{self.stage}/{SECONDS}", 0.0)  # before an interruption
-        self._resumed = self.start > 0 and not self._has_rate()  # with points that another row, or none, has of it
+        self._resumed = self.start > 0 and not self._has_rate()  # another run, or none, has the earlier speed
         self._load = self._watch_machine()
 
     def log_point(self, step: int, values: Mapping[str, float]) -> None:
-        """Record one point of each of the stage's curves; what is not finite is left out."""
+        """Record one point of each of the stage's curves, skipping values that are not finite."""
         seconds = self._spent + time.monotonic() - self.opened
         self.log_curve([{"step": step, **values, SECONDS: seconds}])
 
     def log_curve(self, curve: Iterable[Mapping[str, float]]) -> None:
-        """Record those points of a curve that the row lacks."""
-        # Steps after the last checkpoint come again when a killed stage resumes; MLflow would keep both.
+        """Record the points of a curve that the run lacks."""
+        # A killed stage repeats the steps after its last checkpoint; MLflow would store both points.
         new = [point for point in points(self.stage, curve) if point[:2] not in self._points]
         self._points.update(point[:2] for point in new)
         self._attempt(lambda: log_points(self.client, self._id, new))
 
     def log_image(self, step: int, image: "NDArray[np.uint8]") -> None:
-        """Record a sample grid, (H, W, 3), under the stage's time slider."""
+        """Record a sample grid, (H, W, 3), 0 to 255, under the stage's time slider."""
         if step in self._images:
             return
         self._images.add(step)
         self._attempt(lambda: self.client.log_image(self._id, image, key=self.stage, step=step, synchronous=True))
 
     def tag_alarms(self, alarms: Mapping[str, str]) -> None:
-        """Let the row have the tags of these alarms, name → message, and no others."""
+        """Set the run's alarm tags to exactly these alarms, name → message."""
         self._attempt(lambda: tag_alarms(self.client, self.run, alarms))
 
     def finish(self, models: Path) -> None:
-        """Mark the stage's part of the row as finished; `models` is the folder of the weights it ended in."""
-        # The row's status says whether somebody works on it; between two stages nobody does.
+        """Mark the stage's part of the run as finished.
+
+        Args:
+            models: folder of the stage's weights.
+        """
+        # The status tells whether a stage is running; between two stages none is.
         self._end_watch()
         digest = digest_of_models(models)
-        if self._resumed and self._has_rate():  # a longer training: speed and samples are of what was added
+        if self._resumed and self._has_rate():  # a longer training: speed and samples cover the added steps only
             self._attempt(lambda: self.client.set_tag(self._id, CONTINUED + self.stage, str(self.start)))
-        elif self._resumed:  # two experiments share the stage: the other one has trained it
+        elif self._resumed:  # two experiments share the stage, and the other one trained it
             self._attempt(lambda: copy_stage(self.client, self.run, self.stage, digest))
         self._attempt(lambda: self.client.set_tag(self._id, MODELS + self.stage, digest))
         self._attempt(lambda: self.client.set_tag(self._id, FINISHED + self.stage, "true"))
         self._attempt(lambda: self.client.set_terminated(self._id, "FINISHED"))
 
     def interrupt(self) -> None:
-        """Mark the row as killed, so that it does not look as if it were still running."""
+        """Mark the run as killed, so that it no longer appears to be running."""
         self._end_watch()
         self._attempt(lambda: self.client.set_terminated(self._id, "KILLED"))
 
     def _watch_machine(self) -> Any:
-        """Start MLflow's thread that records the machine's load under system/ every ten seconds."""
+        """Start MLflow's thread that records system metrics under system/ every ten seconds."""
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
         load = SystemMetricsMonitor(self._id, resume_logging=True, tracking_uri=self.uri)
@@ -166,7 +174,7 @@ class Row:
         return load
 
     def _end_watch(self) -> None:
-        with suppress(Exception):  # even if all else has failed, and been told
+        with suppress(Exception):  # even after a failure that has been reported
             self._load.finish()
 
     def _has_rate(self) -> bool:
@@ -187,6 +195,6 @@ def _log_environment(client: "MlflowClient", run: "Run", stage: str, environment
     client.log_text(run.info.run_id, text + "\n", f"environment/{stage}.json")
     tags = {"device": environment["device"]}
     if git := environment["git"]:
-        # The first of these is MLflow's own, which its page shows as the version.
+        # The first tag is MLflow's own; its page shows it as the version.
         tags |= {"mlflow.source.git.commit": git["commit"], "git.commit": git["commit"], "git.dirty": git["dirty"]}
     set_tags(client, run, {key: value if isinstance(value, str) else json.dumps(value) for key, value in tags.items()})

@@ -1,10 +1,10 @@
-"""Alarms in the row of a configuration: a tag each."""
+"""Alarms of the joint phase as tags of an MLflow run."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from glcic.report.alarms import alarms
-from glcic.tracking.names import ALARM
+from glcic.tracking.tags import ALARM
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -14,19 +14,21 @@ JOINT = "train_joint"  # the stage whose curve raises alarms
 
 
 def alarms_of(params: Mapping[str, Any], stage: str, curve: Iterable[Mapping[str, float]]) -> dict[str, str]:
-    """The alarms that a stage's curve raises, name → message; none but the joint phase raises any.
+    """Alarms that a stage's curve raises, name → message. Only the joint phase raises alarms.
 
     Args:
         params: the whole parameter file.
+        stage: name of the stage.
+        curve: points of its curve, oldest first.
     """
     if stage != JOINT:
         return {}
-    section = params["adversarial"]
+    section = params["gan"]
     return alarms(curve, section["loss"], section["real_label"])
 
 
 def tag_alarms(client: "MlflowClient", run: "Run", raised: Mapping[str, str]) -> None:
-    """Let the row have the tags of these alarms and no others."""
+    """Set the run's alarm tags to exactly these alarms, name → message."""
     wanted = {ALARM + name: message for name, message in raised.items()}
     present = client.get_run(run.info.run_id).data.tags
     for key in present.keys() - wanted.keys():

@@ -1,4 +1,4 @@
-"""One complete row in MLflow for every configuration, however DVC ran it: real experiments in a real queue."""
+"""One complete run in MLflow for every configuration, however DVC ran it: real experiments in a real queue."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ def tracked(tmp_path: Path) -> Project:
     return project
 
 
-def rows_of(project: Project) -> dict[str, Any]:
+def runs_of(project: Project) -> dict[str, Any]:
     client = client_of(project.folder)
     experiment = client.get_experiment_by_name("glcic").experiment_id
     return {run.info.run_name: run for run in client.search_runs([experiment])}
@@ -39,12 +39,12 @@ def rows_of(project: Project) -> dict[str, Any]:
 def assert_complete(project: Project, run: Any) -> None:
     """Parameters, curves, scores, pictures, environment, data and model of a tiny pipeline are there, and once."""
     assert run.info.status == "FINISHED"
-    assert run.data.params["train_joint.adversarial.weight"]
-    assert run.data.params["holes.sides"] == "[6, 8]"
+    assert run.data.params["train_joint.adv_weight"]
+    assert run.data.params["masks.size_range"] == "[6, 8]"
     client = client_of(project.folder)
     for stage in STAGES:
         assert run.data.tags[f"glcic.finished.{stage}"] == "true"
-        for name in ("images", "images_per_second", "seconds"):
+        for name in ("images_seen", "images_per_second", "seconds"):
             history = client.get_metric_history(run.info.run_id, f"{stage}/{name}")
             assert [point.step for point in history] == [2, 4, 6], (stage, name)
     for name in ("val/center/psnr", "test/center/psnr", "test/box/ssim", "test/center/l1_hole", "train_joint/val_psnr"):
@@ -66,7 +66,7 @@ def assert_complete(project: Project, run: Any) -> None:
 
 def test_two_workers_on_a_fresh_store(tracked: Project) -> None:
     """Two queued experiments at once; they share the stages before the joint one, and the store that neither finds."""
-    tracked.run(*DVC, "exp", "run", "--queue", "--name", "grid", "-S", "train_joint.adversarial.weight=0.125,0.25")
+    tracked.run(*DVC, "exp", "run", "--queue", "--name", "grid", "-S", "train_joint.adv_weight=0.125,0.25")
     assert not (tracked.folder / "mlflow.db").exists()
     # No pipe: the workers that it leaves behind would keep one open.
     start = [*DVC, "queue", "start", "--jobs", "2"]
@@ -77,9 +77,9 @@ def test_two_workers_on_a_fresh_store(tracked: Project) -> None:
         time.sleep(2)
     assert status.count("Success") == 2, status
 
-    runs = rows_of(tracked)
+    runs = runs_of(tracked)
     assert sorted(runs) == ["grid-1", "grid-2"]
-    assert {run.data.params["train_joint.adversarial.weight"] for run in runs.values()} == {"0.125", "0.25"}
+    assert {run.data.params["train_joint.adv_weight"] for run in runs.values()} == {"0.125", "0.25"}
     for run in runs.values():
         assert_complete(tracked, run)
     printed = tracked.run(
@@ -87,18 +87,18 @@ def test_two_workers_on_a_fresh_store(tracked: Project) -> None:
     )  # knows the hash of the last stage's outputs as well, and nothing else is new
     lines = [f"MLflow: run {name} complete (make ui)" for name in ("grid-1", "grid-2")]
     assert sorted(printed.splitlines()) == lines
-    for name, run in rows_of(tracked).items():
+    for name, run in runs_of(tracked).items():
         assert run.data.metrics == runs[name].data.metrics
         assert run.data.tags["dvc.reports/scores.csv"]
         assert_complete(tracked, run)
     assert tracked.run("glcic", "sync") == ""
 
 
-def test_rows_after_a_cached_an_elsewhere_and_a_forced_run(tracked: Project) -> None:
+def test_runs_after_a_cached_an_elsewhere_and_a_forced_run(tracked: Project) -> None:
     """In the workspace; elsewhere, the first stages from the cache; with nothing but the cache; and forced."""
     tracked.repro()
-    tracked.run(*DVC, "exp", "run", "--temp", "--name", "elsewhere", "-S", "train_joint.adversarial.weight=0.125")
-    runs = rows_of(tracked)
+    tracked.run(*DVC, "exp", "run", "--temp", "--name", "elsewhere", "-S", "train_joint.adv_weight=0.125")
+    runs = runs_of(tracked)
     (workspace,) = [run for name, run in runs.items() if name != "elsewhere"]
     assert runs["elsewhere"].data.tags["glcic.cached.pretrain_generator"] == workspace.info.run_name
     assert "glcic.cached.train_joint" not in runs["elsewhere"].data.tags
@@ -107,7 +107,7 @@ def test_rows_after_a_cached_an_elsewhere_and_a_forced_run(tracked: Project) -> 
 
     client_of(tracked.folder).delete_run(runs["elsewhere"].info.run_id)
     tracked.run("glcic", "sync")  # as if it had been tracked nowhere: everything from git, and from DVC's cache
-    again = rows_of(tracked)["elsewhere"]
+    again = runs_of(tracked)["elsewhere"]
     assert again.data.tags["glcic.cached.train_joint"] == "unknown"
     assert again.data.metrics["test/center/psnr"] == runs["elsewhere"].data.metrics["test/center/psnr"]
 

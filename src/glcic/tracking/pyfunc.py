@@ -1,7 +1,7 @@
-"""The model that MLflow stores and serves: a file of code that MLflow keeps with the weights and runs.
+"""Model that MLflow stores and serves. MLflow keeps this file with the weights and runs it.
 
-Inputs are two arrays, `image` (N, 3, H, W) and `mask` (N, 1, H, W), uint8 both, the mask 1 in the hole; the answer is
-the completed images, (N, 3, H, W), uint8, the same that `glcic.inference.completer.Completer` gives.
+Inputs are two uint8 arrays: `image`, (N, 3, H, W), 0 to 255, and `mask`, (N, 1, H, W), 1 in the hole and 0 elsewhere.
+The output is the completed images, (N, 3, H, W), uint8, as `glcic.inference.completer.Completer` returns them.
 """
 
 from pathlib import Path
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Completion(PythonModel):
-    """A completion network as MLflow calls it."""
+class GeneratorModel(PythonModel):
+    """Generator with the interface of an MLflow model."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights that were stored with this file."""
@@ -25,11 +25,18 @@ class Completion(PythonModel):
         self._completer = Completer(Path(context.artifacts["weights"]))
 
     def predict(self, context: Any, model_input: "dict[str, Any]", params: Any = None) -> "NDArray[np.uint8]":
-        """Complete images; see the module's docstring."""
+        """Complete images.
+
+        Args:
+            model_input: `image` (N, 3, H, W), 0 to 255, and `mask` (N, 1, H, W), 1 in the hole; uint8.
+
+        Returns:
+            The completed images, (N, 3, H, W), uint8.
+        """
         import numpy as np
 
         image, mask = (np.asarray(model_input[name], dtype=np.uint8) for name in ("image", "mask"))
         return self._completer(image, mask)
 
 
-mlflow.models.set_model(Completion())
+mlflow.models.set_model(GeneratorModel())

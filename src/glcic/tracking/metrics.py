@@ -1,4 +1,4 @@
-"""Points of curves and pictures over steps: what a row has of them, and what it lacks."""
+"""Points of curves and images over steps in a run."""
 
 import math
 import re
@@ -15,16 +15,16 @@ _METRICS_PER_BATCH = 1000  # MLflow's limit
 
 
 def points(stage: str, curve: Iterable[Mapping[str, Any]]) -> Iterator[MetricPoint]:
-    """A curve, given by its rows or those of a CSV file, as points; empty cells are none."""
-    for row in curve:
-        step = int(row["step"])
-        for name, value in row.items():
+    """Yield the points of a curve, given as mappings or rows of its CSV file; empty cells are skipped."""
+    for point in curve:
+        step = int(point["step"])
+        for name, value in point.items():
             if name != "step" and value != "":
                 yield f"{stage}/{name}", step, float(value)
 
 
 def log_points(client: "MlflowClient", run_id: str, new: Iterable[MetricPoint]) -> None:
-    """Log points, those that are finite; MLflow keeps a point twice that is logged twice."""
+    """Log the finite points. Do not log a point twice: MLflow would store both."""
     from mlflow.entities import Metric
 
     now = time.time_ns() // 1_000_000
@@ -34,7 +34,7 @@ def log_points(client: "MlflowClient", run_id: str, new: Iterable[MetricPoint]) 
 
 
 def recorded_points(client: "MlflowClient", run: "Run", stage: str) -> set[tuple[str, int]]:
-    """Which points of a stage's curves the row has: (metric, step)."""
+    """Points of a stage's curves that the run has, as (metric, step)."""
     return {
         (key, point.step)
         for key in run.data.metrics
@@ -44,7 +44,7 @@ def recorded_points(client: "MlflowClient", run: "Run", stage: str) -> set[tuple
 
 
 def recorded_images(client: "MlflowClient", run: "Run", stage: str) -> dict[str, int]:
-    """The files of a stage's time slider, artifact → step, read from the names that MLflow gives them."""
+    """Images of a stage's time slider, artifact → step; MLflow stores the step in the file name."""
     pattern = re.compile(rf"images/{re.escape(stage)}\+step\+(\d+)\+")
     files = client.list_artifacts(run.info.run_id, "images")
     return {file.path: int(match[1]) for file in files if (match := pattern.match(file.path))}

@@ -1,4 +1,4 @@
-"""A report's folder, read: everything that its page and the model card tell."""
+"""Reading of a report folder: all data that its page and the model card show."""
 
 import csv
 import json
@@ -19,21 +19,29 @@ from glcic.networks.weights import read_about
 from glcic.params import Params
 from glcic.paths import TRAINING_STAGES, ReportFolder
 
-METHOD = "completion"  # whose report it is
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norm: kept with weights, not learnt
+METHOD = "completion"  # the method that the report is about
+STATISTICS = (
+    "running_mean",
+    "running_var",
+    "num_batches_tracked",
+)  # of batch norm: stored with the weights, but not learned
 
-HASHES = dict.fromkeys(("sha256", "faces_sha256"), str)  # one of nothing but digits would become a number
+HASHES = dict.fromkeys(
+    ("sha256", "images_sha256"), str
+)  # read as text, since a hash without letters would become a number
 
-Curve = list[dict[str, float]]  # one mapping per validation, without what was not measured then
+Curve = list[dict[str, float]]  # one mapping per validation, without values that were not measured
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What a weights file says of itself.
+    """Facts about a weights file.
 
     Attributes:
-        parameters: numbers that were learnt.
-        step: of the last phase.
+        name: name of the file.
+        sha256: SHA-256 of the file in hexadecimal.
+        parameters: number of learned parameters.
+        step: step of the last phase.
     """
 
     name: str
@@ -44,15 +52,19 @@ class Weights:
 
 @dataclass(frozen=True)
 class Shown:
-    """Test images that were completed best, worst, or like most of them.
+    """Test images of one rank (best, median or worst) in a gallery.
 
     Attributes:
-        top, bottom: rows of pictures in the gallery's grid, the latter not included.
-        l1_hole: of each.
+        picture: file of the gallery's grid.
+        rank: a name in `definitions.RANKS`.
+        rows: number of rows of the whole grid.
+        top, bottom: first row of this rank, and the row after the last.
+        l1_hole: L1 over the hole of each image.
     """
 
     picture: Path
     rank: str
+    rows: int
     top: int
     bottom: int
     l1_hole: list[float]
@@ -60,11 +72,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Scored:
-    """The means and how sure they are.
+    """Mean scores and their intervals.
 
     Attributes:
         methods: {mask set: {method: scores}}.
-        intervals: the table of that name; empty where nobody has made it.
+        intervals: the table intervals.csv; empty if it does not exist.
     """
 
     methods: dict[str, dict[str, Scores]]
@@ -72,17 +84,17 @@ class Scored:
 
     @property
     def metrics(self) -> list[str]:
-        """Those of methods.csv, in its order."""
+        """Names of the metrics in methods.csv, in its order."""
         return list(next(iter(next(iter(self.methods.values())).values())))
 
     @property
     def images(self) -> int | None:
-        """Of the test split, scored with each mask set; None without intervals."""
+        """Number of test images, each scored with all mask sets; None without intervals."""
         return int((self.intervals["images"] + self.intervals["undefined"]).max()) if len(self.intervals) else None
 
     @property
     def people(self) -> int | None:
-        """Who are on them; None where nobody knows, or nobody is on two."""
+        """Number of people on the test images; None if unknown, or if nobody is on more than one image."""
         clusters = int(self.intervals["clusters"].max()) if len(self.intervals) else None
         return clusters if clusters != self.images else None
 
@@ -92,22 +104,25 @@ class Scored:
         return {(row["mask_set"], row["method"], row["metric"]): row for row in rows}
 
     def interval(self, mask_set: str, method: str, metric: str) -> dict[str, Any]:
-        """The row of the table; empty if there is none, as for scores of whole mask sets."""
+        """Return a row of intervals.csv; empty if there is none, as for metrics of whole mask sets."""
         return self._intervals.get((mask_set, method, metric), {})
 
 
 @dataclass(frozen=True)
-class Contents(Scored):
-    """What stands in a report's folder, and what it was made of.
+class ReportData(Scored):
+    """Contents of a report folder, and information about its data and weights.
 
     Attributes:
-        place: the folder, for commands.
-        masks: the manifest's rows of the test split, by mask set.
-        curves: by stage, of those that were trained.
-        figure: the picture of completions, if there is one.
-        gallery: by mask set.
-        summary: of the packed faces, if it is known.
-        weights: of the last phase, if they are there.
+        place: the folder, as written in commands.
+        params: parameters of the run.
+        differences: the table differences.csv.
+        slices: the table slices.csv.
+        masks: rows of the manifest for the test split, by mask set.
+        curves: curves of the stages that were trained, by stage.
+        figure: file of the figure of completions, if it exists.
+        gallery: galleries by mask set.
+        summary: summary of the packed images, if known.
+        weights: weights of the last phase, if known.
     """
 
     place: str
@@ -122,8 +137,14 @@ class Contents(Scored):
     weights: Weights | None
 
 
-def read_contents(folder: Path, params: Params, summary: Path | None = None, weights: Path | None = None) -> Contents:
-    """Read a report's folder. Pictures and curves that are not there are passed over.
+def read_report(folder: Path, params: Params, summary: Path | None = None, weights: Path | None = None) -> ReportData:
+    """Read a report folder. Missing pictures and curves are ignored.
+
+    Args:
+        folder: the report folder.
+        params: parameters of the run.
+        summary: file of the packed images' summary, if available.
+        weights: file of the weights of the last phase, if available.
 
     Raises:
         UserError: a table is missing or broken.
@@ -132,7 +153,7 @@ def read_contents(folder: Path, params: Params, summary: Path | None = None, wei
     scored = read_scored(folder)
     curves = {stage: read_curve(files.curve(stage)) for stage in TRAINING_STAGES}
     figures = [path for path in (files.figure, files.kept_figure) if path.is_file()]
-    return Contents(
+    return ReportData(
         place="" if folder.is_absolute() else folder.as_posix(),
         params=params,
         methods=scored.methods,
@@ -149,7 +170,7 @@ def read_contents(folder: Path, params: Params, summary: Path | None = None, wei
 
 
 def read_scored(folder: Path) -> Scored:
-    """The scores of a report's folder, with their intervals if they are there.
+    """Read the scores of a report folder, and their intervals if they exist.
 
     Raises:
         UserError: methods.csv is missing, or a table is broken.
@@ -160,45 +181,47 @@ def read_scored(folder: Path) -> Scored:
     except FileNotFoundError:
         raise UserError(f"{files.methods}: no such file; run `dvc repro` first") from None
     except (KeyError, ValueError) as error:
-        raise UserError(f"{files.methods} is no table of mask sets, methods and scores: {error}; restore it") from None
+        raise UserError(
+            f"{files.methods} is not a table of mask sets, methods and scores: {error}; restore it"
+        ) from None
     if not methods:
         raise UserError(f"{files.methods}: no scores in it; run `dvc repro`")
     return Scored(methods, read_table(files.intervals) if files.intervals.exists() else pd.DataFrame())
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table of the report.
+    """Read a table of the report.
 
     Raises:
-        UserError: it is missing or empty.
+        UserError: the table is missing, empty or not valid CSV.
     """
     try:
         return pd.read_csv(path, dtype=HASHES)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro` first") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no table: {error}; restore it, or run `dvc repro`") from None
+        raise UserError(f"{path} is not a valid table: {error}; restore it, or run `dvc repro`") from None
 
 
 def read_curve(path: Path) -> Curve:
-    """The points of a learning curve; none of a phase that was skipped, or whose file is not there."""
+    """Read the points of a learning curve; none if the phase was skipped or the file does not exist."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
         rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
     points = [{name: value for name, value in row.items() if math.isfinite(value)} for row in rows if row]
-    return points if points and points[-1]["step"] else []  # a skipped phase has one point, of step 0
+    return points if points and points[-1]["step"] else []  # a skipped phase has a single point, at step 0
 
 
 def read_weights(path: Path) -> Weights:
-    """What is known of a weights file.
+    """Read the facts about a weights file.
 
     Raises:
-        UserError: it is missing or no weights file of this project.
+        UserError: the file is missing or is not a weights file of this project.
     """
     about, shapes = read_about(path)
-    learnt = sum(math.prod(shape) for name, shape in shapes.items() if not name.endswith(STATISTICS))
-    return Weights(path.name, sha256_of(path), learnt, int(about["step"]))
+    learned = sum(math.prod(shape) for name, shape in shapes.items() if not name.endswith(STATISTICS))
+    return Weights(path.name, sha256_of(path), learned, int(about["step"]))
 
 
 def _manifest(path: Path) -> dict[str, dict[str, Any]]:
@@ -220,6 +243,7 @@ def _gallery(folder: Path) -> dict[str, list[Shown]]:
             Shown(
                 picture,
                 rank,
+                len(ranks),
                 ranks.index(rank),
                 ranks.index(rank) + ranks.count(rank),
                 of_set.loc[of_set["rank"] == rank, "l1_hole"].tolist(),
@@ -231,5 +255,5 @@ def _gallery(folder: Path) -> dict[str, list[Shown]]:
 
 
 def records(table: pd.DataFrame) -> list[Any]:
-    """Rows as objects, with the columns' names as attributes."""
+    """Convert the rows of a table to objects, with the column names as attributes."""
     return list(table.itertuples(index=False))

@@ -1,4 +1,4 @@
-"""Packed faces: what the crop stage writes and all later stages read."""
+"""Packed images, which the crop stage writes and all later stages read."""
 
 import csv
 import json
@@ -15,24 +15,34 @@ from glcic.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-FACES, INDEX, REFUSED, SUMMARY = (
-    path.name for path in (paths.FACES_ARRAY, paths.FACES_INDEX, paths.FACES_REFUSED, paths.FACES_SUMMARY)
+IMAGES, INDEX, SKIPPED, SUMMARY = (
+    path.name for path in (paths.IMAGES_ARRAY, paths.IMAGES_INDEX, paths.IMAGES_SKIPPED, paths.IMAGES_SUMMARY)
 )
 
 
-class Faces:
-    """The packed faces of one split, read from disk as they are needed.
+class PackedImages:
+    """The packed images of one split, read from disk on demand.
 
     Attributes:
-        rows: of the split in faces.npy.
-        mean_pixel: (3,) of the training split, in [0, 1].
-        summary: of all splits: size, counts, mean pixel, and the SHA-256 of faces.npy.
+        rows: (N,), int64, the split's rows in images.npy.
+        mean_pixel: (3,), mean of the training split, in [0, 1].
+        image_size: side S in pixels.
+        summary: facts about all splits: image size, counts, mean pixel, and the SHA-256 of images.npy.
     """
 
     def __init__(self, folder: Path, split: str) -> None:
+        """Open one split; the pixels are not read yet.
+
+        Args:
+            folder: folder written by the crop stage.
+            split: `train`, `val` or `test`.
+
+        Raises:
+            UserError: the crop stage has not run.
+        """
         if not (folder / SUMMARY).exists():
             raise UserError(f"{folder / SUMMARY}: no such file; run `dvc repro crop` first")
-        self._path = folder / FACES
+        self._path = folder / IMAGES
         self._index = folder / INDEX
         self._split = split
         self._pixels: NDArray[np.uint8] | None = None
@@ -41,7 +51,7 @@ class Faces:
                 [int(line["row"]) for line in csv.DictReader(lines) if line["split"] == split], np.int64
             )
         self.summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
-        self.size: int = self.summary["size"]
+        self.image_size: int = self.summary["image_size"]
         self.mean_pixel: list[float] = self.summary["mean_pixel"]
 
     def __len__(self) -> int:
@@ -49,15 +59,22 @@ class Faces:
 
     @cached_property
     def index(self) -> "pd.DataFrame":
-        """The rows of index.csv that belong to the split, for tables of results."""
-        import pandas as pd  # training, which needs no tables, would pay a second for it in each process
+        """The split's rows of index.csv, for tables of results."""
+        import pandas as pd  # slow to import, and training needs no tables
 
         index = pd.read_csv(self._index)
         return index[index["split"] == self._split]
 
     def read(self, items: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Images by their number within the split: (len(items), 3, S, S)."""
-        if self._pixels is None:  # opened late: each loader process maps the file for itself
+        """Read images.
+
+        Args:
+            items: (N,), numbers of the images within the split.
+
+        Returns:
+            (N, 3, S, S), uint8.
+        """
+        if self._pixels is None:  # opened on first use: each loader process maps the file itself
             self._pixels = np.load(self._path, mmap_mode="r")
         return np.asarray(self._pixels[self.rows[items]])
 

@@ -6,23 +6,23 @@ import torch
 from torch import Tensor
 
 from glcic.masks.geometry import box_masks
-from glcic.masks.preparation import fill_image
-from glcic.masks.sampling import box_hole_masks, stroke_masks
+from glcic.masks.preprocessing import fill_image
+from glcic.masks.sampling import random_box_masks, stroke_masks
 from glcic.params import Fill
 
 MEAN = torch.tensor([0.1, 0.5, 0.9])
-FILLS: tuple[Fill, ...] = ("mean", "mid_grey", "surroundings", 0.25)
+FILLS: tuple[Fill, ...] = ("mean", "mid_gray", "surroundings", 0.25)
 
 
-def holes(height: int, width: int) -> Tensor:
+def masks(height: int, width: int) -> Tensor:
     """Strokes, several boxes, and a box that touches the edge."""
     size, rng = max(height, width), np.random.default_rng(0)
-    masks = [
+    drawn = [
         stroke_masks(rng, 1, size, (0.3, 0.4)),
-        box_hole_masks(rng, 1, size, (3, 6), 0, (4, 4)),
+        random_box_masks(rng, 1, size, (3, 6), 0, (4, 4)),
         box_masks(np.array([[0, 2, size // 2, size // 2]]), size),
     ]
-    return torch.from_numpy(np.concatenate(masks))[..., :height, :width].float()
+    return torch.from_numpy(np.concatenate(drawn))[..., :height, :width].float()
 
 
 def noise(height: int, width: int, seed: int = 0) -> Tensor:
@@ -32,7 +32,7 @@ def noise(height: int, width: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (21, 30), (17, 9)])
 def test_the_rest_is_kept_and_what_was_hidden_has_no_influence(fill: Fill, height: int, width: int) -> None:
-    image, mask = noise(height, width), holes(height, width)
+    image, mask = noise(height, width), masks(height, width)
     hole = mask.bool().expand_as(image)
     filled = fill_image(image, mask, fill, MEAN)
     assert torch.equal(filled[~hole], image[~hole])
@@ -43,18 +43,18 @@ def test_the_rest_is_kept_and_what_was_hidden_has_no_influence(fill: Fill, heigh
 
 
 @pytest.mark.parametrize(
-    ("fill", "colour"), [("mean", MEAN), ("mid_grey", torch.full((3,), 0.5)), (0.25, torch.full((3,), 0.25))]
+    ("fill", "color"), [("mean", MEAN), ("mid_gray", torch.full((3,), 0.5)), (0.25, torch.full((3,), 0.25))]
 )
-def test_constant_fills(fill: Fill, colour: Tensor) -> None:
-    mask = holes(16, 16)
+def test_constant_fills(fill: Fill, color: Tensor) -> None:
+    mask = masks(16, 16)
     filled = fill_image(noise(16, 16), mask, fill, MEAN)
     hole = mask.bool().expand_as(filled)
-    assert torch.equal(filled[hole], colour.view(1, 3, 1, 1).expand_as(filled)[hole])
+    assert torch.equal(filled[hole], color.view(1, 3, 1, 1).expand_as(filled)[hole])
 
 
-def test_surroundings_continue_a_flat_colour() -> None:
+def test_surroundings_continue_a_flat_color() -> None:
     image = torch.tensor([0.2, 0.3, 0.7]).view(1, 3, 1, 1).expand(3, 3, 37, 37)
-    torch.testing.assert_close(fill_image(image, holes(37, 37), "surroundings", MEAN), image, atol=1e-5, rtol=0)
+    torch.testing.assert_close(fill_image(image, masks(37, 37), "surroundings", MEAN), image, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("size", [32, 40, 45, 64])
@@ -68,7 +68,7 @@ def test_surroundings_continue_a_ramp_through_a_hole(size: int) -> None:
 
 
 def test_surroundings_are_smooth() -> None:
-    """Between a dark and a bright half, neighbours in the hole differ by far less than the step."""
+    """Between a dark and a bright half, neighbors in the hole differ by far less than the step."""
     image = torch.zeros(1, 3, 64, 64)
     image[..., 32:] = 1
     mask = torch.from_numpy(box_masks(np.array([[16, 16, 32, 32]]), 64)).float()
@@ -96,7 +96,7 @@ def test_where_nothing_is_known_surroundings_are_the_mean(height: int, width: in
 
 
 def test_surroundings_of_an_image_do_not_depend_on_the_rest_of_the_batch() -> None:
-    image, mask = noise(24, 24), holes(24, 24)
+    image, mask = noise(24, 24), masks(24, 24)
     together = fill_image(image, mask, "surroundings", MEAN)
     for i in range(3):
         assert torch.equal(fill_image(image[i : i + 1], mask[i : i + 1], "surroundings", MEAN)[0], together[i])

@@ -1,12 +1,12 @@
-"""A stage that DVC took from its cache: what only its training knew is copied from the row that trained it."""
+"""Stages that DVC took from its cache: copy what only training recorded from the run that trained them."""
 
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glcic.tracking.names import CACHED, MODELS, RATE, SECONDS
-from glcic.tracking.points import log_points, recorded_images, recorded_points
+from glcic.tracking.metrics import log_points, recorded_images, recorded_points
 from glcic.tracking.store import set_tags
+from glcic.tracking.tags import CACHED, MODELS, RATE, SECONDS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 def copy_stage(client: "MlflowClient", run: "Run", stage: str, models: str) -> None:
-    """Copy speed, sample grids and environment of a stage from a row that trained it, and say so in a tag.
+    """Copy a stage's speed, sample grids and environment from the run that trained it, and name that run in a tag.
 
     Args:
-        run: whose row lacks them.
-        models: digest of the weights that the stage ended in.
+        run: the run that lacks them.
+        stage: name of the stage.
+        models: digest of the weights that the stage produced.
     """
     same = f"tags.`{MODELS}{stage}` = '{models}'"
     found = client.search_runs([run.info.experiment_id], same, order_by=["start_time ASC"])

@@ -1,7 +1,7 @@
-"""The layout that every source is brought into: CelebA's own, whatever the images are.
+"""CelebA's file layout, into which every source is converted.
 
 A folder holds one zip of images, one partition file (`name split` per line; 0 = train, 1 = val, 2 = test)
-and, where there is one, an identity file (`name person` per line).
+and optionally an identity file (`name person` per line).
 """
 
 import hashlib
@@ -20,66 +20,76 @@ PARTITION = "list_eval_partition.txt"
 IDENTITY = "identity_CelebA.txt"
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-# What reading a member of a zip may raise; RuntimeError: it is encrypted or packed in an unknown way.
+# Errors of reading a member of a zip; RuntimeError: it is encrypted, or its compression is unknown.
 UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
-CELEBA_FOLDER = "img_align_celeba/"  # CelebA's zip has it in front of every name, its text files do not
+CELEBA_FOLDER = "img_align_celeba/"  # a prefix of every name in CelebA's zip, but not in its text files
 
 
 def is_image(name: str) -> bool:
-    """Whether a relative name with forward slashes is an image, neither hidden nor a leftover of macOS."""
+    """Whether a relative name with forward slashes is an image that is neither hidden nor macOS metadata."""
     parts = PurePosixPath(name).parts
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
     return PurePosixPath(name).suffix.lower() in SUFFIXES and not hidden
 
 
 def members(zip_path: Path) -> list[str]:
-    """The names of the images in a zip, sorted.
+    """Sorted names of the images in a zip.
 
-    Raises UserError if the file is missing or no zip that can be read.
+    Raises:
+        UserError: the file is missing, or not a readable zip.
     """
     try:
         with zipfile.ZipFile(zip_path) as archive:
             return sorted({name for name in archive.namelist() if is_image(name)})
     except FileNotFoundError:
         raise UserError(f"{zip_path} is missing: run the download stage again") from None
-    except (zipfile.BadZipFile, ValueError) as error:  # ValueError: offsets that make no sense
-        raise UserError(f"{zip_path} is no readable zip ({error}): replace it by a whole one") from error
+    except (zipfile.BadZipFile, ValueError) as error:  # ValueError: invalid offsets
+        raise UserError(f"{zip_path} is not a readable zip ({error}): replace it with an intact one") from error
 
 
 def member(name: str, permissions: int = 0o600) -> zipfile.ZipInfo:
-    """A member of a zip to be written, of which nothing depends on time or platform."""
-    info = zipfile.ZipInfo(name)  # dated 1980, the earliest that a zip can hold
-    info.create_system = 3  # Unix, also on Windows
+    """Metadata for writing a member of a zip, independent of time and platform."""
+    info = zipfile.ZipInfo(name)  # dated 1980, the earliest date that a zip can hold
+    info.create_system = 3  # Unix, even on Windows
     info.external_attr = permissions << 16
     return info
 
 
 def write_partition(folder: Path, splits: Mapping[str, int]) -> None:
-    """Write the partition file: the split of every image by its name."""
+    """Write the partition file, from the split of every image by its name."""
     write_text(folder / PARTITION, "".join(f"{name} {split}\n" for name, split in splits.items()))
 
 
 def read_partition(path: Path) -> dict[str, int]:
-    """The split of every image: 0, 1 or 2, an index into SPLITS.
+    """Read the split of every image: 0, 1 or 2, an index into SPLITS.
 
-    Raises UserError, naming file and line, if the file cannot be read.
+    Raises:
+        UserError: the file cannot be read; the message names file and line.
     """
     return _read_rows(path, "a name and 0 (train), 1 (val) or 2 (test)", below=len(SPLITS))
 
 
 def read_identity(path: Path) -> dict[str, int]:
-    """The number of the person on every image, at least 0.
+    """Read the number of the person in every image, at least 0.
 
-    Raises UserError, naming file and line, if the file cannot be read.
+    Raises:
+        UserError: the file cannot be read; the message names file and line.
     """
     return _read_rows(path, "a name and the number of a person", below=math.inf)
 
 
 def split_of(member: str, partition: Mapping[str, int], *, file: Path | str = PARTITION) -> int:
-    """The split of a member of the zip; `partition` is what `read_partition` made of `file`.
+    """Look up the split of a member of the zip.
 
-    CelebA's partition says `000001.jpg` of the member `img_align_celeba/000001.jpg`.
-    Raises UserError if there is no row for the member.
+    CelebA's partition file has the row `000001.jpg` for the member `img_align_celeba/000001.jpg`.
+
+    Args:
+        member: name of the image in the zip.
+        partition: the rows that `read_partition` returned.
+        file: the partition file, for the error message.
+
+    Raises:
+        UserError: there is no row for the member.
     """
     for name in (member, member.removeprefix(CELEBA_FOLDER)):
         if name in partition:
@@ -88,13 +98,13 @@ def split_of(member: str, partition: Mapping[str, int], *, file: Path | str = PA
 
 
 def md5_of(path: Path) -> str:
-    """The MD5 of a file in hexadecimal, read in chunks: a guard against accidents, not against attackers."""
+    """MD5 of a file in hexadecimal, read in chunks: a guard against accidents, not against attackers."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _read_rows(path: Path, wanted: str, below: float) -> dict[str, int]:
-    """Rows of a name, white space and an integer in [0, below). Names may hold spaces; CRLF is fine."""
+    """Read rows of a name, whitespace and an integer in [0, below). Names may contain spaces; CRLF is fine."""
     rows: dict[str, int] = {}
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -111,5 +121,5 @@ def _read_rows(path: Path, wanted: str, below: float) -> dict[str, int]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing: put it there, or correct its path") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error}): replace it by a text file") from error
+        raise UserError(f"{path} is not UTF-8 text ({error}): replace it with a text file") from error
     return rows

@@ -1,4 +1,4 @@
-"""Numbers and findings as people read them."""
+"""Numbers, tables and findings as text for readers."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,14 +8,14 @@ import pandas as pd
 
 from glcic.evaluation.definitions import ALL, METHODS
 from glcic.report.bootstrap import in_words, sign
-from glcic.report.contents import METHOD, records
+from glcic.report.report_data import METHOD, records
 from glcic.report.slices import POOLED, SLICES
 
 UNDEFINED = "–"
 
 
 def number(value: float | None, digits: int) -> str:
-    """With a true minus; a dash for what is undefined."""
+    """Format a number with a true minus sign, or a dash if it is undefined."""
     if value is None or not math.isfinite(value):
         return UNDEFINED
     text = f"{value:,.{digits}f}"
@@ -25,34 +25,35 @@ def number(value: float | None, digits: int) -> str:
 
 
 def interval(low: float | None, high: float | None, digits: int) -> str:
-    """`[1.20, 1.35]`; empty for what is undefined."""
+    """Format an interval as `[1.20, 1.35]`; empty if it is undefined."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
 def estimate(mean: float | None, low: float | None, high: float | None, digits: int) -> str:
-    """`1.27 [1.20, 1.35]`."""
+    """Format a mean with its interval as `1.27 [1.20, 1.35]`."""
     return f"{number(mean, digits)} {interval(low, high, digits)}".strip()
 
 
 def listed(words: Iterable[str]) -> str:
-    """`a, b and c`."""
+    """Join words as `a, b and c`."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def method_title(name: str) -> str:
+    """Return the title of a method; unknown names are shown with spaces for underscores."""
     return METHODS.get(name, name.replace("_", " "))
 
 
 def percent(share: float) -> str:
-    """`95 %` of 0.95."""
+    """Format a share as a percentage: `95 %` for 0.95."""
     return f"{100 * share:g} %"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown whose columns stand one below the other on a terminal, too."""
+    """Format a Markdown table, with columns that are also aligned as plain text."""
     widths = [max(3, *(len(row[i]) for row in [header, *rows])) for i in range(len(header))]
     lines = [header, ["-" * width for width in widths], *rows]
     return "\n".join(
@@ -61,9 +62,9 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def comparisons(differences: pd.DataFrame, mask_set: str) -> list[str]:
-    """What the paired differences on a mask set say, in sentences: first who wins in every metric.
+    """Describe the paired differences on a mask set in sentences, clear results in all metrics first.
 
-    Metrics in which nothing is known (no image where both are defined, or images of one person) are left out.
+    Metrics without an interval (no image has both scores, or all images show one person) are left out.
     """
     table = differences[differences["mask_set"] == mask_set].dropna(subset=["low", "high"])
     everywhere: dict[int, list[str]] = {1: [], -1: [], 0: []}
@@ -83,7 +84,7 @@ def comparisons(differences: pd.DataFrame, mask_set: str) -> list[str]:
                 {
                     1: f"{METHOD} beats {names} in {metrics}.",
                     -1: f"{names} beat{'s' if len(others) == 1 else ''} {METHOD} in {metrics}.",
-                    0: f"{METHOD} and {names} are not told apart in any of the metrics.",
+                    0: f"{METHOD} does not clearly differ from {names} in any metric.",
                 }[outcome]
             )
     return sentences + mixed
@@ -99,14 +100,14 @@ def _metric_by_metric(rows: pd.DataFrame, other: str) -> str:
 
 
 def change(row: Any, digits: int) -> str:
-    """A paired difference with its sign and interval, a digit more than the scores: it is about small ones."""
+    """Format a paired difference with its sign and interval, with one decimal more than the scores."""
     digits += 1
     plus = "+" if row.difference > 0 else ""
     return plus + estimate(row.difference, row.low, row.high, digits)
 
 
 def failures(slices: pd.DataFrame, metric: str = "l1_hole") -> list[str]:
-    """For each kind of slice, where the completion network does worst and best, if the intervals are apart."""
+    """Describe in a sentence per slice where the generator does worst and best, if the intervals do not overlap."""
     of_method = (slices["mask_set"] == POOLED) & (slices["method"] == METHOD) & (slices["metric"] == metric)
     table, about = slices[of_method].dropna(subset=["mean"]), ALL[metric]
     sentences = []
@@ -115,7 +116,11 @@ def failures(slices: pd.DataFrame, metric: str = "l1_hole") -> list[str]:
             continue
         best, worst = sorted(records(rows), key=lambda row: row.mean, reverse=about.higher)[:: len(rows) - 1]
         apart = best.high < worst.low or worst.high < best.low  # False for NaN
-        first, last = (f"“{row.bin}”, {estimate(row.mean, row.low, row.high, about.digits)}" for row in (best, worst))
-        told = f"worst for {last}; best for {first}" if apart else f"from {first} to {last}, no clear difference"
+        means = [estimate(row.mean, row.low, row.high, about.digits) for row in (best, worst)]
+        told = (
+            f"worst for “{worst.bin}”, {means[1]}; best for “{best.bin}”, {means[0]}"
+            if apart
+            else f"no clear difference: {means[0]} for “{best.bin}”, {means[1]} for “{worst.bin}”"
+        )
         sentences.append(f"By {SLICES[str(name)]}: {told}.")
     return sentences
