@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ MINUTES = "make setup && .venv/bin/glcic preset tiny && make repro"
 
 def blocks(kind: str) -> list[str]:
     """The README's fenced blocks of a language, none for commands."""
-    return re.findall(rf"(?ms)^```{kind}\n(.*?)^```$", (ROOT / "README.md").read_text())
+    fenced = re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", (ROOT / "README.md").read_text())
+    return [text for language, text in fenced if language == kind]
 
 
 def commands() -> list[str]:
@@ -54,10 +56,15 @@ def test_the_readmes_commands_run_as_printed(project: Project) -> None:
     assert {"make repro", MINUTES, *ELSEWHERE} <= set(listed)
     environment = lent() | {"REQUIREMENTS": "one.lock", "MAKEFLAGS": "-e"}  # the lock of one package
     project.run("bash", "-c", "make setup", **environment)
+    dvc = project.folder / ".venv/bin/dvc"  # packages that are lent come without their scripts
+    dvc.write_text('#!/bin/sh\nexec "$(dirname "$0")/python" -m dvc "$@"\n')
+    dvc.chmod(0o755)
     printed = {}
     completions = [command for command in listed if " complete " in command]
     assert len(completions) == 1
     for command in listed:
+        if "celeba-small" in command:  # whose masks want the real defaults
+            shutil.copy(ROOT / "presets/default.yaml", project.folder / "presets")
         if command not in (*ELSEWHERE, *completions):
             printed[command] = project.run("bash", "-c", command, **environment)
     assert "| center   | completion" in printed["make repro"]
