@@ -147,7 +147,7 @@ def write_tolerances(found: Mapping[Name, float], said: str) -> str:
 
 def means_and_deviations(table: pd.DataFrame) -> str:
     """Mean ± sample standard deviation of the networks' test scores over the seeds, as Markdown."""
-    test = table[table["split"] == "test"]
+    test = table[(table["split"] == "test") & (table["mask_set"] != ALL_SETS)]
     lines = []
     for mask_set in test["mask_set"].unique():
         for method in PHASE_OF:

@@ -76,6 +76,7 @@ def test_means_are_a_table_of_the_networks(numbers: dict[int, Numbers]) -> None:
     metrics = {metric: 1.0 for metric in ("l1_hole", "l1", "ssim")}
     for report in numbers.values():
         report.update({("methods.csv", "center", "completion", metric): value for metric, value in metrics.items()})
+        report["metrics.json", "test", "psnr"] = 20.0  # a mean over the mask sets is no row of this table
     assert means_and_deviations(seeds_table(numbers)).splitlines()[2:] == [
         "| center   | completion | 1.00 ± 0.00 | 1.00 ± 0.00 | 25.87 ± 0.33 | 1.000 ± 0.000 |"
     ]
