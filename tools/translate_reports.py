@@ -22,8 +22,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from glcic import paths
-from glcic.evaluation.definitions import HEADLINE_METRICS
-from glcic.evaluation.tables import rounded, write_methods
+from glcic.evaluation.tables import Scores, headline, write_methods
 from glcic.experiments.presets import dumped, preset_tree
 from glcic.files import write_text
 from glcic.paths import ReportFolder
@@ -119,13 +118,14 @@ def _split_metrics(report: ReportFolder) -> None:
     metrics = json.loads(report.metrics.read_text(encoding="utf-8"))
     if "psnr" in metrics["val"]:
         return
-    by_set = {mask_set: {"completion": scores} for mask_set, scores in metrics["val"].items()}
-    write_text(report.validation, write_methods(by_set))
-    write_text(report.metrics, json.dumps({split: _means(sets) for split, sets in metrics.items()}, indent=2) + "\n")
+    val, test = (_by_method(metrics[split]) for split in ("val", "test"))
+    write_text(report.validation, write_methods(val))
+    write_text(report.metrics, json.dumps(headline(val, test), indent=2) + "\n")
 
 
-def _means(sets: Mapping[str, Mapping[str, float]]) -> dict[str, float | None]:
-    return {metric: rounded(sum(scores[metric] for scores in sets.values()) / len(sets)) for metric in HEADLINE_METRICS}
+def _by_method(sets: Mapping[str, Scores]) -> dict[str, dict[str, Scores]]:
+    """{mask set: scores} of our method, as a table of methods has it."""
+    return {mask_set: {"completion": scores} for mask_set, scores in sets.items()}
 
 
 def _translate_tolerances(report: ReportFolder) -> None:
@@ -134,22 +134,15 @@ def _translate_tolerances(report: ReportFolder) -> None:
     tree: dict[str, Any] = json.loads(report.tolerances.read_text(encoding="utf-8"))
     if report.validation.name in tree:
         return
-    metrics, methods = tree["metrics.json"], tree["methods.csv"]
+    val, test = (_by_method(tree["metrics.json"][split]) for split in ("val", "test"))
     about = tree["about"].replace("the holes", "the masks")
-    about += " Of a mean over the mask sets, the mean of their tolerances."
-    write_text(
-        report.tolerances,
-        json.dumps(
-            {
-                "about": about,
-                "metrics.json": {split: _means(sets) for split, sets in metrics.items()},
-                report.validation.name: {name: {"completion": scores} for name, scores in metrics["val"].items()},
-                "methods.csv": methods,
-            },
-            indent=2,
-        )
-        + "\n",
-    )
+    new = {
+        "about": about + " Of a mean over the mask sets, the mean of their tolerances.",
+        "metrics.json": headline(val, test),
+        report.validation.name: val,
+        "methods.csv": tree["methods.csv"],
+    }
+    write_text(report.tolerances, json.dumps(new, indent=2) + "\n")
 
 
 def _translate_seeds(path: Path) -> None:
@@ -159,16 +152,18 @@ def _translate_seeds(path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     if any(row["mask_set"] == "all" for row in rows):
         return
-    means = []
-    for seed in dict.fromkeys(row["seed"] for row in rows):
-        for split in ("val", "test"):
-            for metric in HEADLINE_METRICS:
-                found = [
-                    float(row["value"])
-                    for row in rows
-                    if (row["seed"], row["split"], row["method"], row["metric"]) == (seed, split, "completion", metric)
-                ]
-                means.append([seed, split, "all", "completion", metric, rounded(sum(found) / len(found))])
+    splits: dict[str, dict[str, dict[str, dict[str, Scores]]]] = {}
+    for row in rows:
+        if row["method"] == "completion":
+            of_set = splits.setdefault(row["seed"], {"val": {}, "test": {}})[row["split"]]
+            scores = of_set.setdefault(row["mask_set"], {"completion": {}})["completion"]
+            scores[row["metric"]] = float(row["value"]) if row["value"] else None
+    means = [
+        [seed, split, "all", "completion", metric, mean]
+        for seed, of_seed in splits.items()
+        for split, by_metric in headline(of_seed["val"], of_seed["test"]).items()
+        for metric, mean in by_metric.items()
+    ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([[*rows[0]], *means, *([*row.values()] for row in rows)])

@@ -200,3 +200,15 @@ def test_complete_takes_pictures_in_memory(photo: Project) -> None:
     assert np.array_equal(np.asarray(completed), np.asarray(Image.open(photo.folder / "out.png")))
     with pytest.raises(ValueError, match="the mask has"):
         complete(image, mask.resize((4, 3)), photo.folder / "w.safetensors")
+
+
+def test_a_picture_in_memory_is_turned_as_its_exif_data_say(photo: Project) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side: a viewer shows it 37 wide, 50 high
+    with Image.open(photo.folder / "photo.png") as picture:
+        picture.save(photo.folder / "turned.png", exif=exif)
+    turned, weights = Image.open(photo.folder / "turned.png"), photo.folder / "w.safetensors"
+    mask = Image.open(photo.folder / "mask.png").transpose(Image.Transpose.ROTATE_270)
+    assert (turned.size, mask.size) == ((50, 37), (37, 50))
+    upright = Image.open(photo.folder / "photo.png").transpose(Image.Transpose.ROTATE_270)
+    assert np.array_equal(np.asarray(complete(turned, mask, weights)), np.asarray(complete(upright, mask, weights)))
