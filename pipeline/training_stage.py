@@ -18,9 +18,11 @@ from glcic.data.batches import Batch, TrainingBatches, validation_batches
 from glcic.data.packed import PackedImages
 from glcic.files import write_text
 from glcic.networks.weights import save_weights
-from glcic.params import Params, Training, load
+from glcic.params import Params, Training, load, plain
+from glcic.tracking.environment import git_state
 from glcic.tracking.recorder import Recorder
-from glcic.training.checkpoints import Checkpoints, checkpoint_key, extendable
+from glcic.training.checkpoints import Checkpoints, checkpoint_key, code_and_inputs, extendable
+from glcic.training.code import version_of
 from glcic.training.curves import write_curve
 from glcic.training.finished import settle
 from glcic.training.loop import TrainState, start_fabric, train
@@ -87,7 +89,14 @@ class TrainingStage:
         )
         recorder = None
         if fabric.global_rank == 0:
-            recorder = Recorder(self.name, self.configuration, phase, validation[0], self.images.summary)
+            recorder = Recorder(
+                self.name,
+                self.configuration,
+                phase,
+                validation[0],
+                self.images.summary,
+                self.checkpoints,
+            )
         state = TrainState()
         with recorder or nullcontext():
             for state in train(
@@ -112,7 +121,9 @@ class TrainingStage:
         write_curve(paths.REPORT.curve(self.name), state.curve)
         write_samples(paths.REPORT.sample(self.name), phase, shown)
         folder = paths.MODELS / self.name
-        write_text(folder / "params.json", json.dumps(self.listed, indent=2, sort_keys=True) + "\n")
+        made_by = [version.plain() for version in self.checkpoints.versions]
+        trained = self.listed | ({"code": made_by} if len(made_by) > 1 else {})
+        write_text(folder / "params.json", json.dumps(trained, indent=2, sort_keys=True) + "\n")
         about = {"mean_pixel": self.images.mean_pixel, "image_size": self.images.image_size, "step": state.step}
         about |= {name.removeprefix("networks."): self.listed[name] for name in SAVED_WITH_WEIGHTS & self.listed.keys()}
         for name in phase.networks:
@@ -137,16 +148,20 @@ def opened(name: str, params: Params, section: Training, after: Sequence[str] = 
     """
     configuration = load(paths.PARAMS)  # read early: the user may edit it for the next run meanwhile
     definition = stage_definition(name)
-    listed = {part: _plain(params, part) for part in definition["params"]}
-    key = checkpoint_key(name, listed, [Path(dep) for dep in definition["deps"]])
-    checkpoints = Checkpoints(paths.STATE_DIR, name, key)
+    listed = {part: plain(params, part) for part in definition["params"]}
+    code, inputs = code_and_inputs(definition["deps"])
+    checkpoints = Checkpoints(paths.STATE_DIR, name, checkpoint_key(name, listed, inputs))
+    images = PackedImages(paths.IMAGES, "train")
     # With several devices, the processes that Fabric starts also run this; the first one holds the lock for all.
-    with nullcontext() if "LOCAL_RANK" in os.environ else checkpoints.locked():
+    first = "LOCAL_RANK" not in os.environ
+    with checkpoints.locked() if first else nullcontext():
+        if first:
+            images.check()
+            checkpoints.open(version_of(code, git_state(Path(), paths.CODE)))
         fabric = start_fabric(params.runtime, section)
         if fabric.global_rank == 0:
             for earlier in after:
                 settle(paths.STATE_DIR, earlier, paths.MODELS / earlier)
-        images = PackedImages(paths.IMAGES, "train")
         torch.manual_seed(int(np.random.SeedSequence([params.seed, *name.encode()]).generate_state(1)[0]))
         try:
             yield TrainingStage(name, params, section, configuration, listed, fabric, images, checkpoints)
@@ -154,11 +169,3 @@ def opened(name: str, params: Params, section: Training, after: Sequence[str] = 
             if fabric.global_rank == 0:  # Fabric would kill the first process if a child failed
                 typer.echo(str(stopped), err=True)
                 raise typer.Exit(130) from None
-
-
-def _plain(params: Params, dotted: str) -> Any:
-    """A section, or a part of one, as plain data."""
-    value: Any = params
-    for part in dotted.split("."):
-        value = getattr(value, part)
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value

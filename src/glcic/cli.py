@@ -137,6 +137,28 @@ def keep(name: Annotated[str, typer.Argument(help="name of the folder, such as c
     keep_report(name)
 
 
+@app.command(rich_help_panel=COMPARE)
+def checkpoints(
+    remove: Annotated[str | None, typer.Option(metavar="NAME", help="remove these, or `all`")] = None,
+    continue_from: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="let `dvc repro` go on from these, which were made by other code"),
+    ] = None,
+) -> None:
+    """List the checkpoints of trainings, with what they take on the disk.
+
+    Example: glcic checkpoints
+    """
+    from glcic.experiments import checkpoints
+
+    if remove is not None:
+        checkpoints.remove(remove)
+    if continue_from is not None:
+        checkpoints.continue_from(continue_from)
+    if remove is continue_from is None:
+        checkpoints.print_checkpoints()
+
+
 @app.command(rich_help_panel=REPRODUCE)
 def verify(report: Report = paths.REPORT.folder) -> None:
     """Rebuild a report in a clean clone of the commit, and check it number by number.

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path next to `path`; it replaces `path` on success and is removed on failure.
 
     Its name ends with that of `path`, because some writers choose the format by the suffix. The folder is created if
     necessary.
+
+    Args:
+        durable: wait until file and folder are on the disk, so that a power cut leaves the old or the new file, never
+            an empty one. For what nothing can make again.
 
     Raises:
         DiskFull: no space is left; the message names `path`.
@@ -29,14 +33,27 @@ def atomic(path: Path) -> Iterator[Path]:
         with full_disk_explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
+            if durable:
+                _sync(temporary)
             temporary.replace(path)
+            if durable:
+                _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write text atomically, in UTF-8 with Unix line endings on every platform."""
-    with atomic(path) as temporary:
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write text atomically, in UTF-8 with Unix line endings on every platform; for `durable`, see `atomic`."""
+    with atomic(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 

@@ -135,10 +135,16 @@ class GlobalLocalParams(Section):
     local_window: Annotated[int, Field(ge=8)]
     global_layers: Annotated[int, Field(ge=1, le=6)]
     local_layers: Annotated[int, Field(ge=1, le=6)]
+    norm: Norm
     activation: Activation
     head: Head
     spectral_norm: bool
     mask_channel: bool
+
+    @model_validator(mode="after")
+    def _norm_fits(self) -> Self:
+        _refuse_scaled_spectral_norm(self.norm, self.spectral_norm)
+        return self
 
 
 class PatchGANParams(Section):
@@ -146,6 +152,7 @@ class PatchGANParams(Section):
 
     name: Literal["patchgan"]
     channels: Count
+    norm: Norm
     spectral_norm: bool
     mask_channel: bool
 
@@ -155,6 +162,18 @@ class PatchGANParams(Section):
         if isinstance(values, dict) and "local_window" in values:
             raise ValueError("local_window: patchgan judges every patch of the whole image; remove it")
         return values
+
+    @model_validator(mode="after")
+    def _norm_fits(self) -> Self:
+        _refuse_scaled_spectral_norm(self.norm, self.spectral_norm)
+        return self
+
+
+def _refuse_scaled_spectral_norm(norm: Norm, spectral_norm: bool) -> None:
+    if spectral_norm and norm == "batch":
+        raise ValueError(
+            "spectral_norm: bounds nothing where batch norm then scales each channel; set norm: none (or instance)"
+        )
 
 
 class Networks(Section):
@@ -496,6 +515,24 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _instances_have_statistics(self) -> Self:
+        """Refuse instance norm of a single pixel, which is always 0 (global and local discriminator)."""
+        judge = self.networks.discriminator
+        if isinstance(judge, PatchGANParams) or judge.norm != "instance":
+            return self
+        for branch, seen, side in (
+            ("global", "crop.image_size", self.crop.image_size),
+            ("local", "networks.discriminator.local_window", judge.local_window),
+        ):
+            most = (side - 1).bit_length() - 1  # each layer halves the side, rounded up
+            if getattr(judge, f"{branch}_layers") > most:
+                raise ValueError(
+                    f"networks.discriminator.{branch}_layers: with {seen} = {side}, the last layer's output is one "
+                    f"pixel, which instance norm would make 0; use at most {most} layers, or norm: none"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _output_fits_range(self) -> Self:
         generator = self.networks.generator
         output = generator.output_activation if isinstance(generator, GlcicParams) else "tanh"
@@ -544,10 +581,10 @@ class Params(Section):
     def _phases_make_sense(self) -> Self:
         if self.gan.r1_gamma > 0 and self.runtime.compile:
             raise ValueError("gan.r1_gamma: needs gradients of gradients, which runtime.compile does not give")
-        if self.gan.r1_gamma > 0 and self.runtime.devices > 1 and self.runtime.accelerator != "cpu":
+        if self.gan.r1_gamma > 0 and self.networks.discriminator.norm == "batch":
             raise ValueError(
-                "gan.r1_gamma: needs gradients of gradients, which batch norm synchronized across "
-                "runtime.devices does not give; use one device"
+                "gan.r1_gamma: penalizes the gradient at each image, but batch norm mixes the images of a batch; set "
+                "networks.discriminator.norm: none (or instance)"
             )
         if self.train_joint.adaptive_ratio is not None and self.runtime.compile:
             raise ValueError("train_joint.adaptive_ratio: needs graphs to be kept, which runtime.compile does not do")
@@ -643,6 +680,14 @@ def leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tup
             yield from leaves(value, (*above, key))
         else:
             yield (*above, key), value
+
+
+def plain(params: Params, dotted: str) -> Any:
+    """A section or parameter as plain data, by its dotted name in dvc.yaml."""
+    value: Any = params
+    for part in dotted.split("."):
+        value = getattr(value, part)
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 
 def handed(params: Params, names: Iterable[str]) -> Params:

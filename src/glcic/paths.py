@@ -27,6 +27,7 @@ CARD = MODELS / "model_card.md"
 
 # What determines a result besides data and parameters.
 CODE = ("dvc.yaml", "pipeline", "src")
+CODE_VERSIONS = "code.json"  # in a kept report: stages that several versions of the code trained
 
 # `dvc exp run --temp` works in a copy; files that outlive a run stay in the real project.
 ROOT = Path(os.environ.get("DVC_ROOT", "."))

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file
+from torch import Tensor
 
 from glcic.data.sources import celeba_layout as layout
 from glcic.data.sources.synthetic import draw_face
@@ -95,6 +98,26 @@ def test_two_processes_train_as_one(project: Project) -> None:
     curve = pd.read_csv(project.folder / "reports/curves/train_joint.csv")
     assert curve["images_seen"].tolist() == [8, 16, 24]
     assert curve.notna().all(axis=None)
+
+
+def test_two_processes_train_the_same_networks_as_one(project: Project) -> None:
+    """To rounding, where no norm mixes images; with all losses, limited gradients and batches in parts."""
+    losses = {"reconstruction": {"edge_weight": 0.1, "ssim_weight": 0.3}, "max_grad_norm": 0.1, "grad_accum_steps": 1}
+    project.set({"networks": {"generator": {"norm": "instance"}, "discriminator": {"norm": "none"}}})
+    project.set({"gan": {"r1_gamma": 1.0}, "pretrain_generator": losses, "train_joint": losses})
+    weights: dict[str, list[dict[str, Tensor]]] = {}
+    for devices in (1, 2):
+        project.set({"runtime": {"devices": devices}})
+        for stage in ("pretrain_generator", "pretrain_discriminators", "train_joint"):
+            shutil.rmtree(project.folder / ".glcic", ignore_errors=True)
+            assert f"{devices} process(es)" in project.stage(stage)
+            for path in (project.folder / "models" / stage).glob("*_last.safetensors"):
+                weights.setdefault(f"{stage} {path.stem}", []).append(load_file(path))
+    assert len(weights) == 4
+    for name, (one, two) in weights.items():
+        total = sum(float(tensor.square().sum()) for tensor in one.values())
+        apart = sum(float((one[key] - two[key]).square().sum()) for key in one)
+        assert (apart / total) ** 0.5 < 1e-4, name
 
 
 def test_the_masks_of_an_evaluation_have_their_own_seed(finished: Project, tmp_path: Path) -> None:

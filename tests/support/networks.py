@@ -33,7 +33,13 @@ def global_local(
     width_multiplier: float = 1.0,
     **changes: Any,
 ) -> GlobalLocalDiscriminator:
-    paper: dict[str, Any] = {"activation": "relu", "head": "fused", "spectral_norm": False, "mask_channel": False}
+    paper: dict[str, Any] = {
+        "norm": "batch",
+        "activation": "relu",
+        "head": "fused",
+        "spectral_norm": False,
+        "mask_channel": False,
+    }
     section = GlobalLocalParams(
         name="global_local",
         local_window=local_window,
@@ -45,9 +51,9 @@ def global_local(
     return GlobalLocalDiscriminator(section, image_size)
 
 
-def patchgan(channels: int = 32, spectral_norm: bool = False, mask_channel: bool = False) -> PatchDiscriminator:
-    section = PatchGANParams(name="patchgan", channels=channels, spectral_norm=spectral_norm, mask_channel=mask_channel)
-    return PatchDiscriminator(section)
+def patchgan(channels: int = 32, **changes: Any) -> PatchDiscriminator:
+    small: dict[str, Any] = {"norm": "batch", "spectral_norm": False, "mask_channel": False}
+    return PatchDiscriminator(PatchGANParams(name="patchgan", channels=channels, **(small | changes)))
 
 
 def unet(channels: int = 64) -> UNetAttention:

@@ -75,7 +75,7 @@ SMALL = {  # images for which the discriminator's five convolutions are one too 
     "networks.discriminator.local_window": 16,
     "train_joint.precision": "bf16-mixed",
 }
-PATCHGAN = {"name": "patchgan", "channels": 32, "spectral_norm": False, "mask_channel": False}
+PATCHGAN = {"name": "patchgan", "channels": 32, "norm": "batch", "spectral_norm": False, "mask_channel": False}
 
 
 def changed(changes: dict[str, Any]) -> Any:
@@ -136,6 +136,23 @@ def changed(changes: dict[str, Any]) -> Any:
         ({"train_joint.d_skip_accuracy": 1.5}, "train_joint.d_skip_accuracy", "less than or equal to 1"),
         ({"train_joint.d_skip_accuracy": 0.4}, "train_joint.d_skip_accuracy", "greater than or equal to 0.5"),
         ({"gan.r1_gamma": 1.0, "runtime.compile": True}, "gan.r1_gamma", "runtime.compile"),
+        ({"gan.r1_gamma": 1.0}, "gan.r1_gamma", "set networks.discriminator.norm: none (or instance)"),
+        (
+            {"networks.discriminator": PATCHGAN, "gan.r1_gamma": 1.0},
+            "gan.r1_gamma",
+            "batch norm mixes the images of a batch",
+        ),
+        ({"networks.discriminator.spectral_norm": True}, "networks.discriminator: spectral_norm", "set norm: none"),
+        (
+            {"networks.discriminator": PATCHGAN | {"spectral_norm": True}},
+            "networks.discriminator: spectral_norm",
+            "batch norm then scales each channel",
+        ),
+        (
+            {"networks.discriminator.norm": "instance"},
+            "networks.discriminator.local_layers",
+            "with networks.discriminator.local_window = 32, the last layer's output is one pixel",
+        ),
         (
             {"train_joint.adv_weight": None, "train_joint.adaptive_ratio": 0.1, "runtime.compile": True},
             "train_joint.adaptive_ratio",
@@ -189,7 +206,10 @@ def test_nonsense_is_refused_before_anything_is_computed(changes: dict[str, Any]
         {"networks.generator.output_activation": "clamp", "input.pixel_range": [-1, 1]},
         {"networks.generator.output_activation": "clamp"},
         {"gan": {"loss": "hinge", "real_label": 1.0, "r1_gamma": 0.0}},
-        {"gan": {"loss": "lsgan", "real_label": 0.9, "r1_gamma": 10.0}},
+        {"gan": {"loss": "lsgan", "real_label": 0.9, "r1_gamma": 10.0}, "networks.discriminator.norm": "none"},
+        {"networks.discriminator.norm": "none", "networks.discriminator.spectral_norm": True},
+        {"networks.discriminator.norm": "instance", "networks.discriminator.local_layers": 4, "gan.r1_gamma": 1.0},
+        {"networks.discriminator": PATCHGAN | {"norm": "instance", "spectral_norm": True}, "gan.r1_gamma": 1.0},
         {"train_joint.adv_weight": None, "train_joint.adaptive_ratio": 0.1},
         {"train_joint.reconstruction.region": "dilated", "input.mask_dilation": 4},
         {"train_joint.reconstruction.pixel_weight": 0.0, "train_joint.reconstruction.ssim_weight": 1.0},

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from glcic import paths
 from glcic.errors import UserError
+from glcic.files import sha256_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,18 @@ class PackedImages:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def check(self) -> None:
+        """Compare all pixels, of every split, with the SHA-256 that the crop stage wrote down; reads the whole file.
+
+        Raises:
+            UserError: they differ.
+        """
+        if sha256_of(self._path) != self.summary["sha256"]:
+            raise UserError(
+                f"{self._path}: damaged: its SHA-256 is not that in {SUMMARY}; delete it and its copy in DVC's cache "
+                "(`dvc remove`)"
+            )
 
     @cached_property
     def index(self) -> "pd.DataFrame":

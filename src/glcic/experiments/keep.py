@@ -1,5 +1,6 @@
 """Keep the current report in a folder of its own, to be committed: reports/celeba-small/ was made this way."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from glcic.params import load
 from glcic.report.card import write_card
 from glcic.report.page import write_page
 from glcic.report.report_data import read_report
+from glcic.training.code import described, mixed
 
 # Files of a report that git keeps. SHA256SUMS has the hashes of the others and of the files they are made from.
 TABLES = (
@@ -31,6 +33,8 @@ HASHED = (paths.IMAGES_ARRAY, paths.IMAGES_INDEX, paths.PRETRAINED, paths.GENERA
 
 def keep_report(name: str) -> None:
     """Copy the current report to reports/NAME, with its parameters, model card, hashes and HTML page.
+
+    Where several versions of the code trained a stage, a file says which.
 
     Raises:
         UserError: the name is not a valid folder name, the folder is not a report, or the report is not up to date.
@@ -59,4 +63,9 @@ def keep_report(name: str) -> None:
     write_page(folder / paths.REPORT.page.name, report_data)
     write_card(folder / paths.CARD.name, report_data)
     write_text(folder / "SHA256SUMS", "".join(f"{sha256_of(path)}  {path.as_posix()}\n" for path in hashed))
+    (folder / paths.CODE_VERSIONS).unlink(missing_ok=True)
+    if versions := mixed(paths.MODELS):
+        write_text(folder / paths.CODE_VERSIONS, json.dumps(versions, indent=2) + "\n")
+        for stage, entries in versions.items():
+            print(f"note: {described(stage, entries)}; {folder / paths.CODE_VERSIONS} says so")
     print(f"wrote {folder}; commit it with `git add {folder}`, check it with `glcic verify {folder}`")

@@ -188,14 +188,14 @@ def _remove_experiments(name: str) -> None:
 
 def _put_params(run: Run) -> None:
     """Write the run's parameters to params.yaml; `_restore_params` undoes it."""
-    with atomic(_KEPT) as temporary:
+    with atomic(_KEPT, durable=True) as temporary:
         shutil.copyfile(paths.PARAMS, temporary)  # byte for byte
     write_text(paths.PARAMS, run.text)
 
 
 def _restore_params() -> None:
     if _KEPT.exists():
-        with atomic(paths.PARAMS) as temporary:
+        with atomic(paths.PARAMS, durable=True) as temporary:
             shutil.copyfile(_KEPT, temporary)
         _KEPT.unlink()
 

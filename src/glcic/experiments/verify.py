@@ -26,6 +26,7 @@ from glcic.experiments.repository import dvc, git, head_commit, uncommitted
 from glcic.params import Params, leaves, load
 from glcic.paths import REPORT, ReportFolder
 from glcic.report.formatting import markdown
+from glcic.training.code import described, mixed
 from glcic.training.stop import Stopped, StopRequest
 
 METRICS_FILE, MANIFEST_FILE = REPORT.metrics.name, REPORT.manifest.name
@@ -318,6 +319,8 @@ def _verify(report: Path, stop: StopRequest) -> bool:
         print(f"note: {source} has uncommitted changes; {report} is rebuilt with them")
     if not (ReportFolder(report).tolerances).exists():
         print(f"note: {ReportFolder(report).tolerances}: no such file; only identical numbers count")
+    for stage, versions in _versions(report).items():
+        print(f"note: {described(stage, versions)}; a rebuild by one version may give other numbers")
     sys.stdout.flush()
     folder = Path(tempfile.mkdtemp(prefix="glcic-verify-")).resolve()
     keep = False
@@ -353,6 +356,14 @@ def _parameters_of(report: Path) -> Path:
     if report.resolve() != paths.REPORT.folder.resolve():
         raise UserError(f"{own}: no such file; put the parameters of the report there")
     return paths.PARAMS
+
+
+def _versions(report: Path) -> dict[str, list[dict[str, Any]]]:
+    """Stages that several versions of the code trained: of a kept report, or of the present models."""
+    if report.resolve() == paths.REPORT.folder.resolve():
+        return mixed(paths.MODELS)
+    kept = report / paths.CODE_VERSIONS
+    return json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
 
 
 def _here(source: Path) -> Params:

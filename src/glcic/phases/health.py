@@ -4,70 +4,69 @@ Like every part of validation, this changes nothing: networks are in eval mode, 
 randomness is used.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from glcic.data.batches import Batch
+from glcic.masks.preprocessing import Preprocessor
 from glcic.networks.layers import last_layer
-from glcic.training.phase import MaskedBatch, Phase, frozen, gradient
-
-# Images and output (N, 3, S, S) → reconstruction and adversarial loss, means over the images.
-Losses = Callable[[MaskedBatch, Tensor], tuple[Tensor, Tensor]]
+from glcic.training.phase import frozen
 
 
-def health_scores(
-    phase: Phase,
-    network: nn.Module,
-    losses: Losses,
-    batches: Sequence[Batch],
-    adv_weight: float | None,
-    parts: int = 1,
-) -> dict[str, float]:
+class Health:
     """Gradients, saturation and diversity on the validation images.
 
     Args:
-        phase: the phase, for preprocessing.
-        network: the generator to score.
-        losses: reconstruction and adversarial loss of its output (N, 3, S, S), without weights; graphs may pass
-            through the frozen discriminator.
-        batches: the validation images.
+        preprocessor: converts the networks' range.
         adv_weight: α, fixed weight of the adversarial loss; None if it changes from step to step.
-        parts: number of parts of a batch, so that its graphs need no more memory than those of training.
-
-    Returns:
-        val_grad_norm_rec, val_grad_norm_adv: norm of the gradient of each loss's mean over the images
-            at the network's last layer, the latter without α;
-        val_grad_norm_ratio: α · adversarial / reconstruction, if α is fixed; an adaptive α is in the curve;
-        val_saturated: fraction of the values in the holes that are 0 or 255 in 8 bits;
-        val_diversity: see `Diversity`.
-        Undefined scores (a ratio to 0) are left out.
     """
-    n = sum(len(batch.image) for batch in batches)
-    saturated, values, diversity = 0, 0, Diversity()
-    with _last_layer_alone(network) as weight:
-        pulls = torch.zeros(2, *weight.shape, device=weight.device)
-        for part in (part for batch in batches for part in batch.split(parts)):
-            images = phase.preprocess(part)
-            output = network(images.filled, images.dilated)
-            found = torch.stack([gradient(loss, weight) for loss in losses(images, output)])
-            pulls += found * (len(part.image) / n)
 
-            levels = (phase.preprocessor.to_unit(output.detach()) * 255).round().clamp(0, 255)  # as saved in 8 bits
-            completed, mask = levels.long().cpu(), part.mask.long()
-            ends = ((completed == 0) | (completed == 255)) & mask.bool()
-            saturated, values = saturated + int(ends.sum()), values + 3 * int(mask.sum())
-            diversity.add(completed, part.image.long(), mask)
-    reconstruction, adversarial = pulls.flatten(1).norm(dim=1).tolist()
-    scores = {"val_grad_norm_rec": reconstruction, "val_grad_norm_adv": adversarial}
-    if adv_weight is not None and reconstruction > 0:
-        scores["val_grad_norm_ratio"] = adv_weight * adversarial / reconstruction
-    scores["val_saturated"] = saturated / values
-    if (value := diversity.value()) is not None:
-        scores["val_diversity"] = value
-    return scores
+    def __init__(self, preprocessor: Preprocessor, adv_weight: float | None) -> None:
+        self._to_unit, self._adv_weight = preprocessor.to_unit, adv_weight
+        self._images, self._saturated, self._values = 0, 0, 0
+        self._gradients: Tensor | int = 0  # (2, …), sums over the images
+        self._diversity = Diversity()
+
+    def add(self, batch: Batch, output: Tensor, gradients: Sequence[Tensor]) -> None:
+        """Add images.
+
+        Args:
+            batch: the images.
+            output: the generator's, (N, 3, S, S), in the networks' range.
+            gradients: of the reconstruction and of the adversarial loss, means over these images without weights, at
+                the generator's last layer.
+        """
+        self._images += len(batch.image)
+        self._gradients = self._gradients + torch.stack(list(gradients)) * len(batch.image)
+        levels = (self._to_unit(output.detach()) * 255).round().clamp(0, 255)  # as saved in 8 bits
+        completed, mask = levels.long().cpu(), batch.mask.long()
+        ends = ((completed == 0) | (completed == 255)) & mask.bool()
+        self._saturated, self._values = self._saturated + int(ends.sum()), self._values + 3 * int(mask.sum())
+        self._diversity.add(completed, batch.image.long(), mask)
+
+    def values(self) -> dict[str, float]:
+        """Return the scores of the images so far.
+
+        Returns:
+            val_grad_norm_rec, val_grad_norm_adv: norm of the gradient of each loss's mean over the images
+                at the network's last layer, the latter without α;
+            val_grad_norm_ratio: α · adversarial / reconstruction, if α is fixed; an adaptive α is in the curve;
+            val_saturated: fraction of the values in the holes that are 0 or 255 in 8 bits;
+            val_diversity: see `Diversity`.
+            Undefined scores (a ratio to 0) are left out.
+        """
+        means = torch.as_tensor(self._gradients) / self._images
+        reconstruction, adversarial = means.flatten(1).norm(dim=1).tolist()
+        scores = {"val_grad_norm_rec": reconstruction, "val_grad_norm_adv": adversarial}
+        if self._adv_weight is not None and reconstruction > 0:
+            scores["val_grad_norm_ratio"] = self._adv_weight * adversarial / reconstruction
+        scores["val_saturated"] = self._saturated / self._values
+        if (value := self._diversity.value()) is not None:
+            scores["val_diversity"] = value
+        return scores
 
 
 class Diversity:
@@ -105,7 +104,7 @@ class Diversity:
 
 
 @contextmanager
-def _last_layer_alone(network: nn.Module) -> Iterator[Tensor]:
+def last_layer_alone(network: nn.Module) -> Iterator[Tensor]:
     """Yield the last layer's weight, the only parameter with gradients, which keeps graphs short."""
     weight = last_layer(network)
     with frozen(network):

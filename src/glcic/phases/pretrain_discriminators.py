@@ -10,10 +10,10 @@ from glcic.data.batches import Batch
 from glcic.params import GAN, Input, PretrainDiscriminators
 from glcic.training.losses import d_loss_fake, d_loss_real, r1_penalty
 from glcic.training.phase import (
+    DiscriminatorScores,
     MaskedBatch,
     Phase,
     complete,
-    discriminator_scores,
     gradient,
     is_real,
     mean,
@@ -50,7 +50,10 @@ class PretrainDiscriminatorsPhase(Phase):
 
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
         """Score the discriminator on the validation images."""
-        return discriminator_scores(self, self.G, self.networks["discriminator"], batches, self.gan.loss)
+        scores = DiscriminatorScores(self.networks["discriminator"], self.gan.loss)
+        for images in map(self.preprocess, batches):
+            scores.add(images, complete(self.G, images))
+        return scores.values()
 
 
 def backward_discriminator(

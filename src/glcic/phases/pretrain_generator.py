@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from glcic.data.batches import Batch
 from glcic.params import Input, PretrainGenerator
 from glcic.training.losses import reconstruction_loss
-from glcic.training.phase import MaskedBatch, Phase, mean, region_of, validation_scores
+from glcic.training.phase import CompletionScores, MaskedBatch, Phase, complete, mean, region_of
 
 
 class PretrainGeneratorPhase(Phase):
@@ -42,4 +42,7 @@ class PretrainGeneratorPhase(Phase):
 
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
         """Score the generator on the validation images."""
-        return validation_scores(self, self.scored("generator"), batches)
+        scores = CompletionScores(self.preprocessor)
+        for images in map(self.preprocess, batches):
+            scores.add(images, complete(self.scored("generator"), images))
+        return scores.values()

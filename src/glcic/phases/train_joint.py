@@ -1,7 +1,6 @@
 """Phase 3: the generator and the discriminators train together."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from lightning_fabric import Fabric
@@ -11,19 +10,19 @@ from glcic.data.batches import Batch
 from glcic.masks.geometry import composite
 from glcic.networks.layers import last_layer
 from glcic.params import GAN, Input, TrainJoint
-from glcic.phases.health import health_scores
+from glcic.phases.health import Health, last_layer_alone
 from glcic.phases.pretrain_discriminators import backward_discriminator
 from glcic.training.losses import adaptive_weight, g_loss, reconstruction_loss
 from glcic.training.phase import (
+    CompletionScores,
+    DiscriminatorScores,
     MaskedBatch,
     Phase,
-    discriminator_scores,
     frozen,
     gradient,
     mean,
     region_of,
     total,
-    validation_scores,
 )
 
 ACCURACIES = 50  # steps over which the discriminator's accuracy is averaged, to decide whether it skips an update
@@ -115,11 +114,17 @@ class TrainJointPhase(Phase):
             return reconstruction, g_loss(D(completed, part.mask, part.window), self.gan.loss)
 
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
-        """Score both networks, and the health of their training, on the validation images."""
+        """Score both networks, and the health of their training, on the validation images: one pass of G for all."""
         G, D = self.scored("generator"), self.networks["discriminator"]
-        of_discriminator = discriminator_scores(self, G, D, batches, self.gan.loss)
-        losses = partial(self._generator_losses, D=D)
-        health = health_scores(
-            self, G, losses, batches, self.adv_weight, self.grad_accum_steps * self.fabric.world_size
-        )
-        return {**validation_scores(self, G, batches), **of_discriminator, **health}
+        scores, judged = CompletionScores(self.preprocessor), DiscriminatorScores(D, self.gan.loss)
+        health = Health(self.preprocessor, self.adv_weight)
+        parts = self.grad_accum_steps * self.fabric.world_size  # so that graphs need no more memory than in training
+        with last_layer_alone(G) as weight:
+            for part in (part for batch in batches for part in batch.split(parts)):
+                images = self.preprocess(part)
+                output = G(images.filled, images.dilated)
+                health.add(part, output, [gradient(loss, weight) for loss in self._generator_losses(images, output, D)])
+                completed = composite(output.detach(), images.image, images.mask)
+                scores.add(images, completed)
+                judged.add(images, completed)
+        return scores.values() | judged.values() | health.values()

@@ -1,4 +1,4 @@
-"""Alarms of the joint phase: problems that show in its curve, and advice on what to do about them.
+"""Alarms of the training phases: problems that show in their curves, and advice on what to do about them.
 
 Alarms depend on the curve only, so training, a finished report and a run in MLflow raise the same ones. They change no
 result.
@@ -20,6 +20,7 @@ PATIENCE = 3  # consecutive points of the curve that must meet a condition, sinc
 NO_LOSS = 0.01  # share of the loss of guessing: only a hundredth is left to learn
 RECOGNIZED = 0.9  # share of the completed validation images that the discriminator recognizes
 CHANCE = 0.55  # mean of both accuracies: 0.5 plus 1.5 standard deviations of guessing on 120 images of each kind
+SCORES = ("val_psnr", "val_l1_hole")  # which no training leaves exactly the same
 NO_DIVERSITY = 0.2  # relative to the ground truth's standard deviation: 4 % of its variance
 
 
@@ -33,29 +34,44 @@ class _Alarm:
     remedy: str
 
 
-def alarms(curve: Iterable[Mapping[str, float]], loss: GANLoss, real_label: float) -> dict[str, str]:
-    """Find the alarms that a curve of the joint phase raises.
+def alarms(
+    curve: Iterable[Mapping[str, float]], loss: GANLoss, real_label: float, stage: str = "train_joint"
+) -> dict[str, str]:
+    """Find the alarms that the curve of a training stage raises.
 
     Args:
         curve: points of the curve, each with a `step`. An alarm is not raised where its columns are missing.
         loss: the discriminator's loss, `gan.loss` in params.yaml.
         real_label: the discriminator's label of real images, `gan.real_label` in params.yaml.
+        stage: name of the stage.
 
     Returns:
-        Messages by name of the alarm: `discriminator_won` (it has nothing left to learn and recognizes nearly every
-        completion), `discriminator_lost` (it cannot distinguish completed from real images), `generator_collapsed`
-        (its completions are nearly the same for all images). An alarm that was raised more than once is reported for
-        the last time.
+        Messages by name of the alarm: `generator_dead` (its validation scores do not change at all),
+        `discriminator_lost` (it cannot distinguish completed from real images), and in the joint phase
+        `discriminator_won` (it has nothing left to learn and recognizes nearly every completion) and
+        `generator_collapsed` (its completions are nearly the same for all images). An alarm that was raised more than
+        once is reported for the last time.
     """
-    points = list(curve)
+    points = _with_unchanged(curve)
     found = {}
-    for name, alarm in _alarms(loss, real_label).items():
+    for name, alarm in _alarms(loss, real_label, stage).items():
         if stretch := _last_stretch(points, alarm):
             first, last = stretch[0], stretch[-1]
             since = f"since step {first['step']:.0f}"
             when = since if last is points[-1] else f"{since}, until step {last['step']:.0f}"
             found[name] = f"{when}: {alarm.says(last)}; {alarm.remedy}"
     return found
+
+
+def _with_unchanged(curve: Iterable[Mapping[str, float]]) -> list[Mapping[str, float]]:
+    """Points with the column `unchanged`: 1 if all validation scores of the generator are those of the point before."""
+    points: list[Mapping[str, float]] = []
+    last = ""
+    for point in curve:
+        scores = " ".join(f"{point[name]:.7g}" for name in SCORES if name in point)  # the digits in a curve's file
+        points.append({**point, "unchanged": float(scores == last)} if scores else point)
+        last = scores
+    return points
 
 
 def _last_stretch(points: list[Mapping[str, float]], alarm: _Alarm) -> list[Mapping[str, float]]:
@@ -67,7 +83,26 @@ def _last_stretch(points: list[Mapping[str, float]], alarm: _Alarm) -> list[Mapp
     return found
 
 
-def _alarms(loss: GANLoss, real_label: float) -> dict[str, _Alarm]:
+def _alarms(loss: GANLoss, real_label: float, stage: str) -> dict[str, _Alarm]:
+    """Alarms of a stage, by name."""
+    rate = "train_joint.optimizer_g.lr" if stage == "train_joint" else f"{stage}.optimizer.lr"
+    dead = _Alarm(
+        ("unchanged", "val_psnr"),
+        lambda point: point["unchanged"] > 0,
+        lambda point: (
+            f"the validation scores do not change at all (PSNR {point['val_psnr']:.2f} dB): nothing is learned"
+        ),
+        f"lower {rate}, and start this stage anew",
+    )
+    if stage == "pretrain_generator":
+        return {"generator_dead": dead}
+    of_discriminator = _alarms_of_discriminator(loss, real_label, stage)
+    if stage == "pretrain_discriminators":
+        return {"discriminator_lost": of_discriminator["discriminator_lost"]}
+    return {"generator_dead": dead, **of_discriminator}
+
+
+def _alarms_of_discriminator(loss: GANLoss, real_label: float, stage: str) -> dict[str, _Alarm]:
     least, guessing = lowest_loss(loss, real_label), loss_of_guessing(loss, real_label)
 
     def share(point: Mapping[str, float]) -> float:
@@ -89,7 +124,7 @@ def _alarms(loss: GANLoss, real_label: float) -> dict[str, _Alarm]:
                 "generator can learn little from it"
             ),
             "lower train_joint.optimizer_d.lr, let it skip steps (train_joint.d_skip_accuracy: 0.8) "
-            "or hold it back with gan.r1_gamma",
+            "or hold it back with gan.r1_gamma (and networks.discriminator.norm: none)",
         ),
         "discriminator_lost": _Alarm(
             accuracies,
@@ -97,10 +132,12 @@ def _alarms(loss: GANLoss, real_label: float) -> dict[str, _Alarm]:
             lambda point: (
                 f"the discriminator recognizes {_percent(point['val_d_acc_real'])} of the real images and "
                 f"{_percent(point['val_d_acc_fake'])} of the completions, which is no better than guessing: "
-                "the generator learns nothing from it"
+                + ("the generator learns nothing from it" if stage == "train_joint" else "it learns nothing")
             ),
             "raise pretrain_discriminators.steps or train_joint.optimizer_d.lr, or lower "
-            "train_joint.adv_weight (or adaptive_ratio)",
+            "train_joint.adv_weight (or adaptive_ratio)"
+            if stage == "train_joint"
+            else "if it stays so, lower pretrain_discriminators.optimizer.lr, and start this stage anew",
         ),
         "generator_collapsed": _Alarm(
             ("val_diversity",),

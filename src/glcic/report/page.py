@@ -111,7 +111,10 @@ def _context(report_data: ReportData) -> dict[str, Any]:
         "health": _charts(joint, HEALTH),
         "measured": sum("val_diversity" in point for point in joint),
         "patience": PATIENCE,
-        "alarms": alarms(joint, params.gan.loss, params.gan.real_label),
+        "alarms": {
+            stage: alarms(curve, params.gan.loss, params.gan.real_label, stage)
+            for stage, curve in report_data.curves.items()
+        },
         "confidence": percent(params.report.confidence_level),
         "legend_mark": legend_mark,
         "listed": listed,

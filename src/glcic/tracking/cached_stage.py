@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from glcic.tracking.metrics import log_points, recorded_images, recorded_points
 from glcic.tracking.store import set_tags
-from glcic.tracking.tags import CACHED, MODELS, RATE, SECONDS
+from glcic.tracking.tags import CACHED, CODE, MODELS, RATE, SECONDS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,6 +27,8 @@ def copy_stage(client: "MlflowClient", run: "Run", stage: str, models: str) -> N
     set_tags(client, run, {CACHED + stage: str(source.info.run_name) if source else "unknown"})
     if source is None:
         return
+    if code := source.data.tags.get(CODE + stage):
+        set_tags(client, run, {CODE + stage: code})
     present = recorded_points(client, run, stage)
     for name in (RATE, SECONDS):
         history = client.get_metric_history(source.info.run_id, f"{stage}/{name}")

@@ -17,7 +17,7 @@ from glcic.files import digest_of_files
 from glcic.params import leaves
 from glcic.paths import ReportFolder
 from glcic.report.report_data import METHOD, read_curve
-from glcic.tracking.alarm_tags import JOINT, alarms_of, tag_alarms
+from glcic.tracking.alarm_tags import alarms_of, tag_alarms
 from glcic.tracking.cached_stage import copy_stage
 from glcic.tracking.dataset import digest_of, log_data
 from glcic.tracking.metrics import log_points, points, recorded_points
@@ -121,7 +121,7 @@ def _complete(root: Path, params: Mapping[str, Any], outputs: Outputs, title: st
     for stage in paths.TRAINING_STAGES:
         if outputs.report.curve(stage).is_file():
             _complete_stage(client, run, stage, outputs.report.curve(stage), outputs.models(stage))
-    tag_alarms(client, run, alarms_of(params, JOINT, read_curve(outputs.report.curve(JOINT))))
+        tag_alarms(client, run, stage, alarms_of(params, stage, read_curve(outputs.report.curve(stage))))
     metrics = _complete_metrics(client, run, outputs)
     summary = _json(outputs.folder / paths.IMAGES_SUMMARY)
     if summary:

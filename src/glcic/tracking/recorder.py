@@ -14,6 +14,7 @@ from glcic.params import Params, Training
 from glcic.tracking.alarm_tags import alarms_of
 from glcic.tracking.environment import describe
 from glcic.tracking.stage_run import StageRun, open_run
+from glcic.training.checkpoints import Checkpoints
 from glcic.training.curves import Point, write_curve
 from glcic.training.loop import TrainState
 from glcic.training.phase import Phase
@@ -28,7 +29,13 @@ class Recorder:
     """
 
     def __init__(
-        self, stage: str, configuration: Params, phase: Phase, shown: Batch, data: Mapping[str, Any] | None = None
+        self,
+        stage: str,
+        configuration: Params,
+        phase: Phase,
+        shown: Batch,
+        data: Mapping[str, Any] | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         """Store the arguments; nothing is written yet.
 
@@ -38,6 +45,7 @@ class Recorder:
             phase: the phase that is trained.
             shown: validation images of the sample grid.
             data: summary of the packed images.
+            checkpoints: those of the stage; they know the versions of the code that train.
         """
         self.stage = stage
         self.section: Training = getattr(configuration, stage)
@@ -45,6 +53,7 @@ class Recorder:
         self.phase = phase
         self.shown = shown
         self.data = data
+        self.checkpoints = checkpoints
         self.run: StageRun | None = None  # None: not opened yet, tracking is off, or it has failed
         self.first: int | None = None  # step at which the training starts or resumes
 
@@ -87,7 +96,8 @@ class Recorder:
             stage=self.stage,
             step=state.step,
             curve=state.curve,
-            environment=describe(str(self.phase.fabric.device), paths.CODE),
+            environment=describe(str(self.phase.fabric.device), paths.CODE)
+            | {"code": [version.plain() for version in self.checkpoints.versions] if self.checkpoints else []},
             data=self.data,
         )
         if self.run is not None and self.alarms:  # the run may lack the alarms of the checkpoint's points

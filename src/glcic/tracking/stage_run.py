@@ -14,7 +14,8 @@ from glcic.tracking.dataset import log_data
 from glcic.tracking.metrics import log_points, points, recorded_images, recorded_points
 from glcic.tracking.parameters import runtime_tags
 from glcic.tracking.store import address, attach, connect, exists, locked, runs_of, set_tags, warn
-from glcic.tracking.tags import CONTINUED, FINISHED, MODELS, RATE, SECONDS, digest_of_models
+from glcic.tracking.tags import CODE, CONTINUED, FINISHED, MODELS, RATE, SECONDS, digest_of_models
+from glcic.training.code import described
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,8 +141,8 @@ class StageRun:
         self._attempt(lambda: self.client.log_image(self._id, image, key=self.stage, step=step, synchronous=True))
 
     def tag_alarms(self, alarms: Mapping[str, str]) -> None:
-        """Set the run's alarm tags to exactly these alarms, name → message."""
-        self._attempt(lambda: tag_alarms(self.client, self.run, alarms))
+        """Set the run's alarm tags of this stage to exactly these alarms, name → message."""
+        self._attempt(lambda: tag_alarms(self.client, self.run, self.stage, alarms))
 
     def finish(self, models: Path) -> None:
         """Mark the stage's part of the run as finished.
@@ -197,4 +198,6 @@ def _log_environment(client: "MlflowClient", run: "Run", stage: str, environment
     if git := environment["git"]:
         # The first tag is MLflow's own; its page shows it as the version.
         tags |= {"mlflow.source.git.commit": git["commit"], "git.commit": git["commit"], "git.dirty": git["dirty"]}
+    if len(versions := environment.get("code", [])) > 1:
+        tags[CODE + stage] = described(stage, versions)
     set_tags(client, run, {key: value if isinstance(value, str) else json.dumps(value) for key, value in tags.items()})

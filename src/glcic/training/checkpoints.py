@@ -1,31 +1,47 @@
 """Checkpoints that survive an interruption, and the lock that keeps a second trainer out.
 
 Checkpoints are not DVC outputs, because DVC deletes outputs before a rerun. They are in a git-ignored folder, one per
-fingerprint of everything that determines the result, so a changed parameter, input or source never resumes the wrong
-training. With a constant learning rate, no step depends on the number of steps; then `steps` is left out of the
-fingerprint, and a longer training continues from the last checkpoint of a shorter one. `finished.py` decides how long
-the checkpoint of a finished training is kept.
+key, a fingerprint of a stage's parameters and inputs, so a changed parameter or input never resumes the wrong training.
+With a constant learning rate, no step depends on the number of steps; then `steps` is left out of the key, and a longer
+training continues from the last checkpoint of a shorter one.
+
+The last two checkpoints are kept, each with its digest in its name, so a damaged one costs an interval and not the
+training. If the code has changed, the training starts anew, and its checkpoints are set aside, where
+`glcic checkpoints` lists and removes them, or lets the training go on from them. `finished.py` decides how long the
+checkpoints of a finished training are kept.
 """
 
 import hashlib
 import io
 import json
 import os
+import re
+import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from filelock import FileLock, Timeout
 from pathspec import GitIgnoreSpec
 
+from glcic import paths
 from glcic.errors import UserError
 from glcic.files import atomic, sha256_of, write_text
+from glcic.training.code import Version, changed, dumped, parsed
+
+if TYPE_CHECKING:  # importing torch takes seconds, and a list of checkpoints does not need it
+    import torch
 
 FINISHED = "finished.json"  # in the folder of a finished training, until one that continues it saves
+VERSIONS = "code.json"  # the versions of the code that train there
+CONTINUE = "continue"  # an empty file: the user wants the training to go on under other code
+ASIDE = "set-aside"  # folder of the folders that no training looks for
+WHY = "why.txt"  # in a folder set aside: the reason
+KEPT = 2  # checkpoints
+_NAME = re.compile(r"(?P<number>\d{6})-step-(?P<step>\d+)-(?P<sha256>[0-9a-f]{64})\.pt")
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ class Finished:
 
 
 def content_hash(sections: Mapping[str, Any], files: Iterable[Path]) -> str:
-    """SHA-256 (hexadecimal) of a stage's parameters and the content of its inputs and sources.
+    """SHA-256 (hexadecimal) of a stage's parameters and the content of its inputs.
 
     Args:
         sections: plain data of the stage's parameter sections.
@@ -54,19 +70,39 @@ def content_hash(sections: Mapping[str, Any], files: Iterable[Path]) -> str:
         UserError: a file does not exist.
     """
     digest = hashlib.sha256(json.dumps(sections, sort_keys=True).encode())
-    for path in sorted(files):
-        if not path.exists():
-            raise UserError(f"{path}: no such file; run `dvc repro`, which makes a stage's inputs first")
-        for member in _members(path) if path.is_dir() else [path]:
-            digest.update(f"{member.as_posix()} {sha256_of(member)}\n".encode())
+    for member in members(files):
+        digest.update(f"{member.as_posix()} {sha256_of(member)}\n".encode())
     return digest.hexdigest()
 
 
-def _members(folder: Path) -> list[Path]:
-    """Files of a folder, sorted, without those in .dvcignore, whose changes DVC ignores as well."""
+def members(files: Iterable[Path]) -> list[Path]:
+    """Files, and the files in folders, without those in .dvcignore, whose changes DVC ignores as well.
+
+    Raises:
+        UserError: a file does not exist.
+    """
     ignore = Path(".dvcignore")
     ignored = GitIgnoreSpec.from_lines(ignore.read_text().splitlines() if ignore.exists() else [])
-    return sorted(p for p in folder.rglob("*") if p.is_file() and not ignored.match_file(p.as_posix()))
+    found: list[Path] = []
+    for path in sorted(files):
+        if not path.exists():
+            raise UserError(f"{path}: no such file; run `dvc repro`, which makes a stage's inputs first")
+        inside = path.rglob("*") if path.is_dir() else [path]
+        found += sorted(p for p in inside if p.is_file() and not ignored.match_file(p.as_posix()))
+    return found
+
+
+def code_and_inputs(deps: Iterable[str]) -> tuple[list[Path], list[Path]]:
+    """Files that a stage depends on in dvc.yaml: its source files, and its inputs.
+
+    images.npy, which may have many GB, is left out: its SHA-256 is in summary.json, and `PackedImages.check` compares.
+
+    Raises:
+        UserError: a file does not exist.
+    """
+    code = [Path(dep) for dep in deps if Path(dep).parts[0] in paths.CODE]
+    inputs = [Path(dep) for dep in deps if Path(dep).parts[0] not in paths.CODE]
+    return members(code), [path for path in members(inputs) if path != paths.IMAGES_ARRAY]
 
 
 def extendable(section: Mapping[str, Any]) -> bool:
@@ -74,29 +110,40 @@ def extendable(section: Mapping[str, Any]) -> bool:
     return section["lr_schedule"] == "constant" and section["steps"] > 0
 
 
-def checkpoint_key(stage: str, sections: Mapping[str, Any], files: Iterable[Path]) -> str:
+def checkpoint_key(stage: str, sections: Mapping[str, Any], inputs: Iterable[Path]) -> str:
     """Content hash of a training stage; the number of steps is left out if it determines only where training ends."""
     own = sections[stage]
     if extendable(own):
         sections = {**sections, stage: {name: value for name, value in own.items() if name != "steps"}}
-    return content_hash(sections, files)
+    return content_hash(sections, inputs)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint file, whose name has its number, its step and its SHA-256."""
+
+    path: Path
+    number: int
+    step: int
+    sha256: str
 
 
 class Checkpoints:
-    """The checkpoints of one stage under one fingerprint.
+    """The checkpoints of one stage under one key.
 
     Attributes:
         stage: name of the stage.
-        folder: holds the checkpoint and, after the end of the training, its record.
-        checkpoint: the checkpoint file.
-        lock_file: beside the folder; a process holds the lock while it trains there or removes the folder.
+        folder: holds the checkpoints, the versions of the code and, after the end of the training, its record.
+        lock_file: beside the folder; a process holds the lock while it trains there or moves the folder.
     """
 
-    def __init__(self, root: Path, stage: str, fingerprint: str) -> None:
+    def __init__(self, root: Path, stage: str, key: str) -> None:
         self.stage = stage
-        self.folder = root / "checkpoints" / f"{stage}-{fingerprint[:16]}"
-        self.checkpoint = self.folder / "checkpoint.pt"
+        self.root = root
+        self.folder = root / "checkpoints" / f"{stage}-{key[:16]}"
         self._finished = self.folder / FINISHED
+        self._versions = self.folder / VERSIONS
+        self._continue = self.folder / CONTINUE
         self.lock_file = self.folder.with_suffix(".lock")
         self._owner = self.folder.with_suffix(".owner")
 
@@ -107,7 +154,7 @@ class Checkpoints:
         for mark in (root / "checkpoints").glob(f"{stage}-*/{FINISHED}"):
             with suppress(FileNotFoundError):  # another experiment has just removed it
                 found.append((mark.stat().st_mtime_ns, mark.parent.name.removeprefix(f"{stage}-")))
-        return [Checkpoints(root, stage, fingerprint) for _, fingerprint in sorted(found)]
+        return [Checkpoints(root, stage, key) for _, key in sorted(found)]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -127,32 +174,122 @@ class Checkpoints:
             self._owner.unlink(missing_ok=True)
             lock.release()
 
-    def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the last checkpoint atomically.
+    def open(self, code: Version) -> None:
+        """Prepare the folder for a training under this code; call it once, with the lock held.
+
+        Leftovers of a killed save are removed. Checkpoints of other code are set aside, unless the user has asked to
+        continue from them.
+        """
+        for leftover in self.folder.glob(".*"):
+            leftover.unlink()
+        versions, saved = self.versions, self.saved
+        differing = changed(versions[-1], code) if versions and saved else []
+        if not saved:
+            versions = [code]
+        elif not versions:  # the file is damaged: nobody knows by which code the checkpoints were made
+            self._set_aside("its code.json is damaged")
+            versions = [code]
+        elif differing and self._continue.exists():
+            step = saved[-1].step
+            print(
+                f"{self.stage}: goes on from step {step} under other code, as you asked; changed since: "
+                f"{', '.join(differing)}",
+                flush=True,
+            )
+            versions = [*versions, replace(code, from_step=step)]
+        elif differing:
+            self._set_aside(f"{', '.join(differing)} changed since")
+            versions = [code]
+        self._continue.unlink(missing_ok=True)
+        self._remember_versions(versions)
+
+    def started(self, step: int) -> None:
+        """Note that the training starts at this step; what an earlier version of the code did afterward is repeated."""
+        versions = self.versions
+        if versions and versions[-1].from_step != min(versions[-1].from_step, step):
+            self._remember_versions([*versions[:-1], replace(versions[-1], from_step=step)])
+
+    def _remember_versions(self, versions: Sequence[Version]) -> None:
+        # Without those of which no step is left.
+        kept = [v for k, v in enumerate(versions) if not any(w.from_step <= v.from_step for w in versions[k + 1 :])]
+        write_text(self._versions, dumped(kept), durable=True)
+
+    def _set_aside(self, why: str) -> None:
+        """Move the folder away; a finished training from which none may continue has nothing to lose and is removed."""
+        finished, step = self.finished, self.saved[-1].step
+        if finished is not None and not finished.extendable:
+            shutil.rmtree(self.folder)
+            return
+        aside = set_aside(self.root, self.folder, why)
+        print(
+            f"{self.stage}: starts anew; its checkpoint of step {step} was made by other code ({why}) and set aside "
+            f"({size_of(aside) / 1e6:.0f} MB). `glcic checkpoints` lists it, --remove frees the space, and\n"
+            f"`glcic checkpoints --continue-from {aside.name}` goes on from it all the same",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    @property
+    def versions(self) -> list[Version]:
+        """Versions of the code that train here, the present one last; empty if the file is missing or damaged."""
+        return read_versions(self.folder)
+
+    @property
+    def saved(self) -> list[Saved]:
+        """The checkpoints, the newest last."""
+        return saved_in(self.folder)
+
+    def save(self, state: Mapping[str, Any], step: int) -> None:
+        """Save a checkpoint, and remove all but the last two.
 
         Raises:
-            UserError: the disk is full; the last checkpoint is kept.
+            UserError: the disk is full; the last checkpoints are kept.
         """
-        self._finished.unlink(missing_ok=True)
+        import torch
+
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
-        with atomic(self.checkpoint) as temporary, temporary.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
+        data = buffer.getbuffer()
+        before = self.saved
+        number = before[-1].number + 1 if before else 1
+        self._finished.unlink(missing_ok=True)
+        path = self.folder / f"{number:06}-step-{step}-{hashlib.sha256(data).hexdigest()}.pt"
+        with atomic(path, durable=True) as temporary:
+            temporary.write_bytes(data)
+        for old in self.saved[:-KEPT]:
+            old.path.unlink(missing_ok=True)
 
-    def load(self, device: torch.device) -> dict[str, Any] | None:
-        """Load the last checkpoint, or None if there is none.
+    def load(self, device: "torch.device", *, speak: bool = True) -> dict[str, Any] | None:
+        """Load the last checkpoint, or the one before if it is damaged; None if there is none, or none is intact.
 
-        Raises:
-            UserError: the checkpoint is damaged.
+        Args:
+            device: where to put the tensors.
+            speak: whether to print a sentence about damaged checkpoints, which are then removed.
         """
-        if not self.checkpoint.exists():
-            return None
-        try:
-            return torch.load(self.checkpoint, map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, OSError) as error:
-            raise UserError(f"{self.checkpoint} is damaged ({error}); delete it to start this stage anew") from None
+        import torch
+
+        damaged: list[Saved] = []
+        state = None
+        for one in reversed(self.saved):
+            try:
+                data = one.path.read_bytes()
+            except FileNotFoundError:  # another process of this training found it damaged
+                continue
+            if hashlib.sha256(data).hexdigest() == one.sha256:
+                state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+                break
+            damaged.append(one)
+        if damaged and speak:
+            where = f"goes on from the one before, of step {one.step}" if state is not None else "starts anew"
+            names = " and ".join(str(bad.path) for bad in damaged)
+            print(
+                f"{self.stage}: {names}: damaged (its SHA-256 is not that in its name) and removed; {where}",
+                file=sys.stderr,
+                flush=True,
+            )
+            for bad in damaged:
+                bad.path.unlink(missing_ok=True)
+        return state
 
     def finish(self, models: Path, *, extendable: bool) -> None:
         """Record the resulting models, a folder, and whether a longer training may continue from the checkpoint."""
@@ -160,12 +297,48 @@ class Checkpoints:
 
     def remember(self, finished: Finished) -> None:
         """Write the record of a finished training."""
-        write_text(self._finished, json.dumps(asdict(finished)))
+        write_text(self._finished, json.dumps(asdict(finished)), durable=True)
 
     @property
     def finished(self) -> Finished | None:
-        """Record of the training whose last checkpoint this is; None if it has not finished."""
-        try:
-            return Finished(**json.loads(self._finished.read_text()))
-        except FileNotFoundError:
-            return None
+        """Record of the training whose last checkpoint this is; None if it has not finished, or the file is damaged."""
+        return read_finished(self.folder)
+
+
+def saved_in(folder: Path) -> list[Saved]:
+    """The checkpoints in a folder, the newest last."""
+    found = [(path, _NAME.fullmatch(path.name)) for path in folder.glob("*.pt")]
+    saved = [Saved(path, int(m["number"]), int(m["step"]), m["sha256"]) for path, m in found if m]
+    return sorted(saved, key=lambda one: one.number)
+
+
+def read_finished(folder: Path) -> Finished | None:
+    """Record of the finished training in a folder; None if there is none, or the file is damaged."""
+    try:
+        return Finished(**json.loads((folder / FINISHED).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):  # an unfinished training repeats its last steps at most
+        return None
+
+
+def read_versions(folder: Path) -> list[Version]:
+    """Versions of the code that train in a folder; empty if there are none, or the file is damaged."""
+    try:
+        return parsed((folder / VERSIONS).read_text())
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return []
+
+
+def size_of(folder: Path) -> int:
+    """Bytes that the files of a folder take."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def set_aside(root: Path, folder: Path, why: str) -> Path:
+    """Move a folder of checkpoints to where no training looks for it, with a note of the reason; returns its place."""
+    aside = root / "checkpoints" / ASIDE
+    aside.mkdir(parents=True, exist_ok=True)
+    number = next(n for n in range(1, 10**6) if not (aside / f"{folder.name}-{n}").exists())
+    target = aside / f"{folder.name}-{number}"
+    folder.rename(target)
+    write_text(target / WHY, why)
+    return target

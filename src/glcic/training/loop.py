@@ -18,7 +18,7 @@ from tqdm import tqdm
 from glcic.data.batches import Batch, TrainingBatches, loader
 from glcic.errors import UserError
 from glcic.params import Runtime, Training
-from glcic.training.checkpoints import Checkpoints
+from glcic.training.checkpoints import KEPT, Checkpoints
 from glcic.training.curves import Point
 from glcic.training.optimizers import lr_factor, set_lr
 from glcic.training.phase import Phase, total
@@ -158,7 +158,7 @@ def _save(phase: Phase, state: TrainState, checkpoints: Checkpoints) -> None:
     if phase.fabric.world_size > 1:  # all processes resume from the same sums
         state.sums = {k: total(phase.fabric, v) / phase.fabric.world_size for k, v in state.sums.items()}
     if phase.fabric.global_rank == 0:
-        checkpoints.save(_state(phase, state))
+        checkpoints.save(_state(phase, state), state.step)
     phase.fabric.barrier()
 
 
@@ -203,18 +203,21 @@ def _load(phase: Phase, saved: dict[str, Any]) -> None:
 
 def _resume(phase: Phase, section: Training, checkpoints: Checkpoints) -> TrainState:
     """Resume from the checkpoint, unless it is beyond the last step, or its training is to be repeated."""
-    saved = checkpoints.load(phase.fabric.device)
-    if saved is None:
-        return TrainState()
-    state = TrainState(**saved["train_state"])
+    first = phase.fabric.global_rank == 0
+    saved = checkpoints.load(phase.fabric.device, speak=first)
+    state = TrainState(**saved["train_state"]) if saved else TrainState()
     finished = checkpoints.finished
     # DVC has recorded a settled training, so a request for the same one means that the user forced a rerun.
     repeated = finished is not None and finished.settled and state.step == section.steps
-    if state.step > section.steps or repeated:
-        return TrainState()
-    if finished is not None and state.step < section.steps and phase.fabric.global_rank == 0:
-        print(f"{checkpoints.stage}: goes on from the finished training of {state.step} steps", flush=True)
-    _load(phase, saved)
+    if saved and (state.step > section.steps or repeated):
+        saved, state = None, TrainState()
+    if saved:
+        _load(phase, saved)
+    if first:
+        if saved and finished is not None and state.step < section.steps:
+            print(f"{checkpoints.stage}: goes on from the finished training of {state.step} steps", flush=True)
+        checkpoints.started(state.step)
+    phase.fabric.barrier()
     return state
 
 
@@ -236,8 +239,8 @@ def _announce(
         seconds.append(time.monotonic() - started)
     after = _state(phase, TrainState())
     _load(phase, before)
-    # A checkpoint holds networks, optimizers and the best weights; the old and the new one coexist for a moment.
-    needed = 2 * (_bytes(after) + _bytes(after["networks"]))
+    # A checkpoint holds networks, optimizers and the best weights; a new one coexists with the last ones for a moment.
+    needed = (KEPT + 1) * (_bytes(after) + _bytes(after["networks"]))
     checkpoints.folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(checkpoints.folder).free
     if needed > free:

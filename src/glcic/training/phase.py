@@ -1,7 +1,7 @@
 """Base class of the training phases, and functions that they share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,7 +11,7 @@ from lightning_fabric import Fabric, wrappers
 from lightning_fabric.wrappers import _FabricModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
 from glcic.data.batches import Batch
 from glcic.masks.geometry import composite
@@ -76,7 +76,7 @@ class Phase(ABC):
         called: Any = torch.compile(network) if compile_it else network
         self._wrapped[name], self.optimizers[name] = self.fabric.setup(called, made)
         if ema_decay is not None:
-            self.averages[name] = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
+            self.averages[name] = AveragedModel(network, multi_avg_fn=warmed_up(ema_decay), use_buffers=True)
         self._wrapped[name].train()
         return self._wrapped[name]
 
@@ -111,6 +111,24 @@ class Phase(ABC):
         """Compute scores on the validation images, with names that start with `val_`."""
 
 
+def warmed_up(decay: float) -> Callable[[PARAM_LIST, PARAM_LIST, Tensor | int], None]:
+    """Update rule of a moving average of age k, whose decay is min(decay, (1 + k) / (10 + k)).
+
+    With a constant decay, the average would hold on to the first weights, and to batch norm's first statistics, for
+    about 1/(1 − decay) steps. Statistics are averaged with the weights: the live ones do not fit averaged weights.
+
+    Returns:
+        A function of the averages, the present values (lists of tensors of equal shapes), and k, that changes the
+        averages. `AveragedModel` copies the first values, at k = 0, and calls it from then on.
+    """
+
+    def update(averages: PARAM_LIST, present: PARAM_LIST, age: Tensor | int) -> None:
+        k = int(age)
+        get_ema_multi_avg_fn(min(decay, (1 + k) / (10 + k)))(averages, present, age)
+
+    return update
+
+
 def region_of(batch: MaskedBatch, section: Reconstruction) -> Tensor:
     """Region (N, 1, S, S), 1 where the reconstruction counts."""
     if section.region == "whole":
@@ -138,15 +156,23 @@ def complete(network: nn.Module, batch: MaskedBatch) -> Tensor:
     return composite(output, batch.image, batch.mask)
 
 
-def validation_scores(phase: Phase, network: nn.Module, batches: Sequence[Batch]) -> dict[str, float]:
-    """Mean over the images of 100 × L1 in the hole, and of the composite's PSNR in dB."""
-    l1, psnr = [], []
-    for batch in batches:
-        images = phase.preprocess(batch)
-        difference = phase.preprocessor.to_unit(complete(network, images)) - phase.preprocessor.to_unit(images.image)
-        l1.append(difference.abs().sum(dim=(1, 2, 3)) / (3 * images.mask.sum(dim=(1, 2, 3))))
-        psnr.append(-10 * difference.square().mean(dim=(1, 2, 3)).clamp_min(1e-10).log10())
-    return {"val_l1_hole": 100 * torch.cat(l1).mean().item(), "val_psnr": torch.cat(psnr).mean().item()}
+class CompletionScores:
+    """Means over the images of 100 × L1 in the hole, and of the composite's PSNR in dB."""
+
+    def __init__(self, preprocessor: Preprocessor) -> None:
+        self._to_unit = preprocessor.to_unit
+        self._l1: list[Tensor] = []
+        self._psnr: list[Tensor] = []
+
+    def add(self, images: MaskedBatch, completed: Tensor) -> None:
+        """Add images with their composites (N, 3, S, S), in the networks' range."""
+        difference = self._to_unit(completed) - self._to_unit(images.image)
+        self._l1.append(difference.abs().sum(dim=(1, 2, 3)) / (3 * images.mask.sum(dim=(1, 2, 3))))
+        self._psnr.append(-10 * difference.square().mean(dim=(1, 2, 3)).clamp_min(1e-10).log10())
+
+    def values(self) -> dict[str, float]:
+        """Return the scores of the images so far."""
+        return {"val_l1_hole": 100 * torch.cat(self._l1).mean().item(), "val_psnr": torch.cat(self._psnr).mean().item()}
 
 
 def real_window_of(discriminator: nn.Module, batch: MaskedBatch) -> Tensor:
@@ -162,25 +188,25 @@ def is_real(logits: Tensor, kind: GANLoss) -> Tensor:
     return logits.mean(dim=1) > (0.5 if kind == "lsgan" else 0.0)
 
 
-def discriminator_scores(
-    phase: Phase, network: nn.Module, discriminator: nn.Module, batches: Sequence[Batch], kind: GANLoss
-) -> dict[str, float]:
-    """Fractions of the real and of the completed validation images that the discriminator classifies correctly."""
-    real, completed = [], []
-    training = discriminator.training
-    discriminator.eval()
-    with torch.no_grad():
-        for batch in batches:
-            images = phase.preprocess(batch)
-            on_real = discriminator(images.image, images.mask, real_window_of(discriminator, images))
-            on_completed = discriminator(complete(network, images), images.mask, images.window)
-            real.append(is_real(on_real, kind))
-            completed.append(~is_real(on_completed, kind))
-    discriminator.train(training)
-    return {
-        "val_d_acc_real": torch.cat(real).float().mean().item(),
-        "val_d_acc_fake": torch.cat(completed).float().mean().item(),
-    }
+class DiscriminatorScores:
+    """Fractions of the real and of the completed images that the discriminator, in eval mode, classifies correctly."""
+
+    def __init__(self, discriminator: nn.Module, kind: GANLoss) -> None:
+        self._discriminator, self._kind = discriminator, kind
+        self._real: list[Tensor] = []
+        self._completed: list[Tensor] = []
+
+    def add(self, images: MaskedBatch, completed: Tensor) -> None:
+        """Add images with their composites (N, 3, S, S), in the networks' range."""
+        D = self._discriminator
+        with torch.no_grad(), frozen(D):
+            self._real.append(is_real(D(images.image, images.mask, real_window_of(D, images)), self._kind))
+            self._completed.append(~is_real(D(completed, images.mask, images.window), self._kind))
+
+    def values(self) -> dict[str, float]:
+        """Return the scores of the images so far."""
+        real, completed = torch.cat(self._real), torch.cat(self._completed)
+        return {"val_d_acc_real": real.float().mean().item(), "val_d_acc_fake": completed.float().mean().item()}
 
 
 def gradient(loss: Tensor, of: Tensor, create_graph: bool = False) -> Tensor:

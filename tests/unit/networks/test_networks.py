@@ -1,7 +1,7 @@
 """The published constructions, to the parameter, and what each variant changes."""
 
 from itertools import product
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from glcic.networks.discriminators.global_local import cut_windows
 from glcic.networks.generators.glcic import GlcicGenerator
 from glcic.networks.generators.unet import SelfAttention, UNetAttention
 from glcic.networks.layers import Gated, activation_layer
-from glcic.params import Activation, Convolution, Head, Norm, OutputActivation
+from glcic.params import Activation, Convolution, Norm, OutputActivation
 from support.networks import generator, global_local, patchgan, unet
 
 
@@ -25,10 +25,11 @@ def judged(side: int = 32) -> tuple[Tensor, Tensor, Tensor]:
 
 def discriminator(name: str, spectral_norm: bool = False, mask_channel: bool = False) -> nn.Module:
     """A tiny one for images of 32 pixels: `patchgan`, or the head of a global and local discriminator."""
+    norm: Norm = "none" if spectral_norm else "batch"
+    changes: dict[str, Any] = {"norm": norm, "spectral_norm": spectral_norm, "mask_channel": mask_channel}
     if name == "patchgan":
-        return patchgan(4, spectral_norm, mask_channel)
-    head: Head = "fused" if name == "fused" else "per_branch"
-    return global_local(32, 16, 3, 2, 0.0625, head=head, spectral_norm=spectral_norm, mask_channel=mask_channel)
+        return patchgan(4, **changes)
+    return global_local(32, 16, 3, 2, 0.0625, head=name, **changes)
 
 
 # --- Published numbers ---
@@ -83,7 +84,8 @@ def test_discriminators_have_the_published_parameters(
 
 def test_patch_discriminator_has_the_published_parameters() -> None:
     assert count_parameters(patchgan()) == 35_553
-    assert count_parameters(patchgan(spectral_norm=True)) == 35_553
+    assert count_parameters(patchgan(norm="instance")) == 35_553
+    assert count_parameters(patchgan(norm="none", spectral_norm=True)) == 35_553 - 2 * 64
     assert count_parameters(patchgan(mask_channel=True)) == 35_553 + 32 * 4 * 4
 
 
@@ -336,6 +338,20 @@ def test_spectral_norm_keeps_every_singular_value_below_one(name: str) -> None:
     network.eval()
     for layer in layers:
         assert torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2).item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("norm", get_args(Norm))
+@pytest.mark.parametrize("name", ["global_local", "patchgan"])
+def test_only_batch_norm_lets_a_judgement_depend_on_the_other_images(name: str, norm: Norm) -> None:
+    torch.manual_seed(0)
+    network = patchgan(4, norm=norm) if name == "patchgan" else global_local(32, 16, 3, 2, 0.0625, norm=norm)
+    image, mask, corner = judged()
+    together, other = network(image, mask, corner), network(torch.stack([image[0], -image[1]]), mask, corner)
+    assert torch.equal(together[0], other[0]) == (norm != "batch")
+    assert not torch.equal(together[1], other[1])
+    layers = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
+    found = {norm for norm, layer in layers.items() if any(isinstance(m, layer) for m in network.modules())}
+    assert found == {norm} - {"none"}
 
 
 def test_discriminators_tell_their_window() -> None:

@@ -133,10 +133,9 @@ def test_so_does_the_unet(tmp_path: Path) -> None:
     same_completions(tmp_path / "old.safetensors", tmp_path / "new.safetensors")
 
 
-@pytest.mark.parametrize("spectral_norm", [False, True])
-def test_a_discriminator_with_a_label_for_each_branch_judges_as_it_did(tmp_path: Path, spectral_norm: bool) -> None:
-    def network(**changes: Any) -> GlobalLocalDiscriminator:
-        return global_local(16, 8, 3, 2, 0.03125, head="per_branch", spectral_norm=spectral_norm, **changes)
+def test_a_discriminator_with_a_label_for_each_branch_judges_as_it_did(tmp_path: Path) -> None:
+    def network() -> GlobalLocalDiscriminator:
+        return global_local(16, 8, 3, 2, 0.03125, head="per_branch")
 
     D = network()
     D.load_state_dict(trained(D))
@@ -160,7 +159,7 @@ def test_a_discriminator_with_a_label_for_each_branch_judges_as_it_did(tmp_path:
             "local_convolutions": 2,
             "activation": "relu",
             "labels": "per_branch",
-            "spectral_norm": spectral_norm,
+            "spectral_norm": False,
             "mask_channel": False,
         },
         "input": {"range": "unit", "fill": "mean", "context": 0},
@@ -181,7 +180,7 @@ def test_a_discriminator_with_a_label_for_each_branch_judges_as_it_did(tmp_path:
             "local_layers": 2,
             "activation": "relu",
             "head": "per_branch",
-            "spectral_norm": spectral_norm,
+            "spectral_norm": False,
             "mask_channel": False,
         },
         **OTHERS,

@@ -18,12 +18,11 @@ from glcic.data.batches import Batch
 from glcic.masks.geometry import composite
 from glcic.networks.layers import last_layer
 from glcic.params import GANLoss, Params
-from glcic.phases.health import Diversity, health_scores
+from glcic.phases.health import Diversity, Health
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.report.alarms import alarms, loss_of_guessing, lowest_loss
 from glcic.training.curves import Point
 from glcic.training.losses import d_loss_fake, d_loss_real, g_loss, reconstruction_loss
-from glcic.training.phase import MaskedBatch
 from support.networks import generator, global_local
 from support.project import ROOT, TINY, default_tree, merge
 
@@ -187,13 +186,11 @@ def test_weights_are_the_same_with_or_without_it(precision: Any, changes: dict[s
 
 
 def test_no_gradient_of_the_reconstruction_leaves_no_ratio(fabric: Fabric) -> None:
-    def losses(images: MaskedBatch, output: Tensor) -> tuple[Tensor, Tensor]:
-        return output.sum() * 0, output.mean()
-
-    phase = joint(fabric)
-    scores = health_scores(phase, phase.networks["generator"], losses, [batch(4)], adv_weight=0.5)
+    health = Health(joint(fabric).preprocessor, adv_weight=0.5)
+    health.add(batch(4), torch.rand(4, 3, 16, 16), [torch.zeros(3, 4, 1, 1), torch.ones(3, 4, 1, 1)])
+    scores = health.values()
     assert scores["val_grad_norm_rec"] == 0
-    assert scores["val_grad_norm_adv"] > 0
+    assert scores["val_grad_norm_adv"] == pytest.approx(sqrt(12))
     assert "val_grad_norm_ratio" not in scores
 
 
@@ -242,15 +239,43 @@ def test_an_alarm_says_since_when_what_and_what_to_do(
     assert again[name].startswith("since step 250: ")
 
 
+STAGES = ("pretrain_generator", "pretrain_discriminators", "train_joint")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_training_that_is_dead_from_the_start_is_told(stage: str) -> None:
+    """The generator by scores that do not change in any digit of the curve's file; a discriminator by its guesses."""
+    if stage == "pretrain_discriminators":
+        guesses = [{"val_d_acc_real": 0.0, "val_d_acc_fake": 1.0}, {"val_d_acc_real": 1.0, "val_d_acc_fake": 0.0}]
+        raised = alarms(curve(*guesses, guesses[0]), "bce", 1.0, stage)
+        assert list(raised) == ["discriminator_lost"]
+        assert "lower pretrain_discriminators.optimizer.lr" in raised["discriminator_lost"]
+        assert alarms(curve(*guesses), "bce", 1.0, stage) == {}
+        assert alarms(curve(*[WON] * 3), "bce", 1.0, stage) == {}, "alone, it is to win"
+        return
+    scores = {"val_psnr": 14.4512345678, "val_l1_hole": 38.75}
+    for k in range(4):
+        points = [{**scores, "val_psnr": scores["val_psnr"] + 1e-9 * step} for step in range(k + 1)]
+        raised = alarms(curve(*points), "bce", 1.0, stage)
+        assert list(raised) == (["generator_dead"] if k == 3 else [])
+    assert raised["generator_dead"].startswith("since step 100: the validation scores do not change at all (PSNR 14.45")
+    alive = [{**scores, "val_l1_hole": 38.75 + 1e-4 * step} for step in range(5)]
+    assert alarms(curve(*alive), "bce", 1.0, stage) == {}
+
+
 def test_parameters_that_alarms_name_exist() -> None:
-    raised = [alarms(curve(*[change] * 3), "bce", 1.0) for change in (WON, LOST, COLLAPSED)]
+    same = {"val_psnr": 14.0, "val_l1_hole": 38.0}
+    cases = [(change, "train_joint") for change in (WON, LOST, COLLAPSED, same)]
+    cases += [(same, "pretrain_generator"), (LOST, "pretrain_discriminators")]
+    raised = [alarms(curve(*[change] * 4), "bce", 1.0, stage) for change, stage in cases]
+    assert all(raised)
     named = [
         name
         for found in raised
         for text in found.values()
         for name in re.findall(r"[a-z_]+\.[a-z0-9_.]*[a-z0-9]", text)
     ]
-    assert len(named) >= 8
+    assert len(named) >= 12
     for name in named:
         tree: Any = default_tree()
         for part in name.split("."):
@@ -298,14 +323,16 @@ def read(path: Path) -> list[Point]:
         return [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
 
 
-CURVES = [*ROOT.glob("reports/**/train_joint.csv"), *ROOT.glob("reports/ablation/*.csv")]
+CURVES = [*ROOT.glob("reports/**/curves/*.csv"), *ROOT.glob("reports/ablation/*.csv")]
 
 
 @pytest.mark.parametrize("path", CURVES, ids=[str(path.relative_to(ROOT / "reports")) for path in CURVES])
 def test_the_reports_trainings_raise_none(path: Path) -> None:
     points = read(path)
-    assert set(HEALTHY) - {"val_diversity"} <= points[0].keys()  # alarms do not look at a curve without them
-    assert alarms(points, "bce", 1.0) == {}
+    stage = path.stem if path.stem in STAGES else "train_joint"
+    looked_at = {"pretrain_generator": {"val_psnr", "val_l1_hole"}}.get(stage, set(HEALTHY) - {"val_diversity"})
+    assert looked_at <= points[0].keys()  # alarms do not look at a curve without them
+    assert alarms(points, "bce", 1.0, stage) == {}
 
 
 def test_a_curve_without_the_columns_raises_none() -> None:

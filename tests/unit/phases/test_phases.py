@@ -15,12 +15,12 @@ from glcic.masks.geometry import composite
 from glcic.networks.discriminators.global_local import GlobalLocalDiscriminator
 from glcic.networks.generators.glcic import GlcicGenerator
 from glcic.networks.layers import last_layer
-from glcic.params import GAN, Params
+from glcic.params import GAN, Norm, Params
 from glcic.phases.pretrain_discriminators import PretrainDiscriminatorsPhase, backward_discriminator
 from glcic.phases.pretrain_generator import PretrainGeneratorPhase
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.training.losses import d_loss_fake, d_loss_real, g_loss, reconstruction_loss
-from glcic.training.phase import MaskedBatch, Phase, frozen, is_real, validation_scores
+from glcic.training.phase import CompletionScores, MaskedBatch, Phase, complete, frozen, is_real
 from support.networks import generator, glcic, global_local, patchgan
 from support.project import TINY, Project, default_tree, merge
 
@@ -287,20 +287,41 @@ def test_validation_scores_are_those_of_the_composite(fabric: Fabric, cropped: P
 def test_moving_average_is_what_is_scored_and_saved(
     fabric: Fabric, batches: Iterator[Batch], fixed: list[Batch], make: Callable[..., Phase]
 ) -> None:
-    """The first update copies; then it is decay · average + (1 − decay) · weights, batch-norm statistics included."""
-    phase = make(fabric, ema_decay=0.75)
+    """The first update copies; then it is decay · average + (1 − decay) · weights, batch-norm statistics included.
+
+    So the untrained start is not averaged, and at first the average is short: its decay grows with its age.
+    """
+    phase = make(fabric, ema_decay=0.24)
     network = phase.networks["generator"]
     average: Weights = {}
     for step in range(3):
         phase.step([phase.preprocess(next(batches))])
         now = {name: tensor for name, tensor in copy_of(network).items() if tensor.is_floating_point()}
-        average = {name: 0.75 * average[name] + 0.25 * now[name] for name in now} if step else now
+        decay = (0.0, 2 / 11, 0.24)[step]  # (1 + k) / (10 + k), until it exceeds the parameter
+        average = {name: decay * average[name] + (1 - decay) * now[name] for name in now} if step else now
         torch.testing.assert_close({name: phase.scored("generator").state_dict()[name] for name in now}, average)
     reference = generator(0.0625)
     reference.load_state_dict(average, strict=False)
-    scores, raw = validation_scores(phase, reference, fixed), validation_scores(phase, network, fixed)
+    scores, raw = scores_of(phase, reference, fixed), scores_of(phase, network, fixed)
     assert scores != pytest.approx(raw, rel=1e-4)
     assert {name: phase.validate(fixed)[name] for name in scores} == pytest.approx(scores, rel=1e-4)
+
+
+def scores_of(phase: Phase, network: nn.Module, batches: list[Batch]) -> dict[str, float]:
+    scores = CompletionScores(phase.preprocessor)
+    for images in map(phase.preprocess, batches):
+        scores.add(images, complete(network, images))
+    return scores.values()
+
+
+@pytest.mark.parametrize("make", [generator_phase, joint])
+def test_one_pass_of_the_generator_serves_all_of_validation(
+    fabric: Fabric, fixed: list[Batch], monkeypatch: pytest.MonkeyPatch, make: Callable[..., Phase]
+) -> None:
+    phase = make(fabric)
+    calls = record_calls(monkeypatch, GlcicGenerator)
+    phase.validate(fixed)
+    assert len(calls) == len(fixed) == 2
 
 
 def test_without_a_moving_average_the_network_itself_is_scored(fabric: Fabric) -> None:
@@ -415,15 +436,18 @@ BCE = GAN(loss="bce", real_label=1.0, r1_gamma=0.0)
 @pytest.mark.parametrize(
     ("discriminator", "section"),
     [
-        (lambda: global_local(16, 8, 3, 2, 0.0625, spectral_norm=True), BCE),
+        (lambda: global_local(16, 8, 3, 2, 0.0625, norm="none", spectral_norm=True), BCE),
         (lambda: global_local(16, 8, 3, 2, 0.0625, mask_channel=True), BCE),
         (lambda: global_local(16, 8, 3, 2, 0.0625, head="per_branch"), BCE),
         (lambda: patchgan(4), BCE.model_copy(update={"real_label": 0.9})),
-        (lambda: patchgan(4, spectral_norm=True, mask_channel=True), BCE),
+        (lambda: patchgan(4, norm="instance", spectral_norm=True, mask_channel=True), BCE),
         (lambda: global_local(16, 8, 3, 2, 0.0625), BCE.model_copy(update={"loss": "hinge"})),
         (lambda: global_local(16, 8, 3, 2, 0.0625), BCE.model_copy(update={"loss": "lsgan"})),
-        (lambda: global_local(16, 8, 3, 2, 0.0625, spectral_norm=True), BCE.model_copy(update={"r1_gamma": 10.0})),
-        (lambda: patchgan(4), BCE.model_copy(update={"r1_gamma": 10.0})),
+        (
+            lambda: global_local(16, 8, 3, 2, 0.0625, norm="none", spectral_norm=True),
+            BCE.model_copy(update={"r1_gamma": 10.0}),
+        ),
+        (lambda: patchgan(4, norm="instance"), BCE.model_copy(update={"r1_gamma": 10.0})),
     ],
     ids=["spectral", "mask", "per_branch", "patch", "patch_all", "hinge", "lsgan", "r1_spectral", "r1_patch"],
 )
@@ -472,7 +496,8 @@ def test_r1_is_part_of_the_discriminators_gradient(fabric: Fabric, batches: Iter
     images = joint(fabric).preprocess(next(batches))
     found = {}
     for r1_gamma in (0.0, 1.0, 2.0):
-        phase = joint(fabric, section=BCE.model_copy(update={"r1_gamma": r1_gamma}))
+        D = global_local(16, 8, 3, 2, 0.0625, norm="none")
+        phase = joint(fabric, networks()[0], D, BCE.model_copy(update={"r1_gamma": r1_gamma}))
         phase.step([images])
         found[r1_gamma] = gradients_of(phase.networks["discriminator"])
     once = {name: found[1.0][name] - g for name, g in found[0.0].items()}
@@ -481,10 +506,30 @@ def test_r1_is_part_of_the_discriminators_gradient(fabric: Fabric, batches: Iter
     torch.testing.assert_close(found[2.0], twice, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+def test_r1_is_the_gradient_at_each_image_by_itself(fabric: Fabric, batches: Iterator[Batch], norm: Norm) -> None:
+    """½ ‖∇D(x)‖² of one image at a time; through batch norm it would be something else, so parameters refuse that."""
+    G, _ = networks()
+    section = BCE.model_copy(update={"r1_gamma": 1.0})
+    phase = joint(fabric, G, global_local(16, 8, 2, 1, 0.0625, norm=norm), section)
+    images = phase.preprocess(next(batches))
+    D = copy.deepcopy(phase.networks["discriminator"])
+    (losses,) = backward_discriminator(phase, phase.D, [images], [complete(G, images)], section)
+    alone = []
+    for k in range(len(images.image)):
+        x = images.image[k : k + 1].clone().requires_grad_()
+        D.train(norm != "batch")  # as no image can be normalized alone
+        (found,) = torch.autograd.grad(D(x, images.mask[k : k + 1], images.real_window[k : k + 1]).sum(), x)
+        alone.append(found.square().sum() / 2)
+    expected = torch.stack(alone).mean()
+    assert (losses["r1_penalty"].item() == pytest.approx(expected.item(), rel=1e-4)) == (norm != "batch")
+
+
 def test_adaptive_weight_and_r1_work_under_mixed_precision(batches: Iterator[Batch]) -> None:
     """Fabric takes a gradient that is asked for in passing for a forgotten `fabric.backward`, and raises."""
     mixed = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
-    phase = joint(mixed, section=BCE.model_copy(update={"r1_gamma": 1.0}), adv_weight=None, adaptive_ratio=0.1)
+    D, section = global_local(16, 8, 3, 2, 0.0625, norm="none"), BCE.model_copy(update={"r1_gamma": 1.0})
+    phase = joint(mixed, networks()[0], D, section, adv_weight=None, adaptive_ratio=0.1)
     losses = phase.step([phase.preprocess(next(batches))])
     assert 0 < losses["adv_weight"] < 1e4
     assert losses["r1_penalty"] > 0
@@ -506,4 +551,5 @@ def test_validation_judges_real_images_where_training_does(
         with monkeypatch.context() as patch:
             calls = record_calls(patch, GlobalLocalDiscriminator)
             phase.validate(fixed)
-        assert torch.equal(calls[0][2], images.window if sees_mask else images.real_window)
+        on_real = next(call for call in calls if torch.equal(call[0], images.image))
+        assert torch.equal(on_real[2], images.window if sees_mask else images.real_window)

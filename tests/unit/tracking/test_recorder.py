@@ -125,13 +125,27 @@ def test_alarm_is_told_once_and_tagged_while_training_and_from_the_file(
     assert alarm_tags(root, tree) == {}
 
 
-def test_only_the_joint_phase_raises_alarms(
-    root: Path, tree: dict[str, Any], capfd: pytest.CaptureFixture[str]
+def test_every_stage_has_its_own_alarms(
+    root: Path, tree: dict[str, Any], capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Alone, the discriminators are to win."""
-    train(recorder_of(tree, "pretrain_discriminators"), joint_curve(*[WON] * 3), 3)
-    assert alarm_tags(root, tree) == {}
-    assert alarms_told(capfd) == []
+    """Alone, the discriminators are to win; a stage's alarms do not remove those of another."""
+    curves = {
+        "pretrain_generator": joint_curve(*[{"val_psnr": 14.45, "val_l1_hole": 38.75}] * 4),
+        "pretrain_discriminators": joint_curve(*[WON] * 4),
+        "train_joint": joint_curve(*[WON] * 4),
+    }
+    for stage, curve in curves.items():
+        train(recorder_of(tree, stage), curve, 4)
+    (dead, won) = alarms_told(capfd)
+    assert dead.startswith("warning: pretrain_generator: generator dead since step 2: the validation scores do not")
+    assert won.startswith("warning: train_joint: discriminator won since step 1: ")
+    expected = {"alarm.pretrain_generator.generator_dead", "alarm.discriminator_won"}
+    assert alarm_tags(root, tree).keys() == expected
+    outputs = tracking.Outputs(tmp_path / "finished")
+    for stage, curve in curves.items():
+        write_curve(outputs.report.curve(stage), curve)
+    tracking.complete_run(root, tree, outputs)
+    assert alarm_tags(root, tree).keys() == expected
 
 
 def test_alarm_is_told_without_mlflow(root: Path, tree: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:

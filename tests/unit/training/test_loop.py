@@ -1,9 +1,7 @@
 """The loop: resuming and going on are bit-identical, stopping is clean, schedules and estimates do what they say."""
 
 import os
-import shutil
 import signal
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +16,13 @@ from glcic.errors import UserError
 from glcic.params import Adadelta, Params, TrainJoint
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.training import loop
-from glcic.training.checkpoints import Checkpoints, checkpoint_key, content_hash, extendable
+from glcic.training.checkpoints import Checkpoints, checkpoint_key, extendable
 from glcic.training.finished import settle
 from glcic.training.loop import TrainState, train
 from glcic.training.optimizers import build_optimizer, lr_factor, set_lr
 from glcic.training.stop import Stopped
 from support.networks import generator, global_local
-from support.project import ROOT, TINY, Project, default_tree, merge
+from support.project import TINY, Project, default_tree, merge
 
 
 def params(**joint: Any) -> Params:
@@ -240,162 +238,6 @@ def test_divergence_is_an_error_that_says_so(cropped: Project, tmp_path: Path, m
     )
     with pytest.raises(UserError, match=r"diverged before step 2.*learning rate"):
         run(cropped, Checkpoints(tmp_path, "train_joint", "f" * 64), Watcher())
-
-
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, "crop", "f" * 64)
-    assert checkpoints.load(torch.device("cpu")) is None
-    checkpoints.save({"step": 1})
-    assert checkpoints.load(torch.device("cpu")) == {"step": 1}
-    checkpoints.checkpoint.write_bytes(checkpoints.checkpoint.read_bytes()[:100])
-    with pytest.raises(UserError, match="damaged"):
-        checkpoints.load(torch.device("cpu"))
-
-
-def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoints = Checkpoints(tmp_path, "crop", "f" * 64)
-    checkpoints.save({"step": 1})
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match=r"disk is full: free space for .*checkpoint\.pt"):
-        checkpoints.save({"step": 2})
-    assert checkpoints.load(torch.device("cpu")) == {"step": 1}
-    assert list(checkpoints.folder.iterdir()) == [checkpoints.checkpoint]
-
-
-class Trainings:
-    """The trainings of one stage, each under a letter: its checkpoint, and the models that it ended in."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def of(self, letter: str) -> Checkpoints:
-        return Checkpoints(self.root, "train_joint", letter * 64)
-
-    def models(self, letter: str) -> Path:
-        folder = self.root / "models" / letter
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "weights").write_text(letter)
-        return folder
-
-    def save(self, letter: str, *, extendable: bool | None = None) -> None:
-        """`extendable` None: the training has not finished."""
-        self.of(letter).save({"step": 1})
-        if extendable is not None:
-            self.of(letter).finish(self.models(letter), extendable=extendable)
-
-    def start_later_stage(self, letter: str) -> None:
-        settle(self.root, "train_joint", self.models(letter))
-
-    @property
-    def there(self) -> str:
-        return "".join(letter for letter in "abcdef" if self.of(letter).checkpoint.exists())
-
-
-def test_a_finished_checkpoint_goes_when_a_later_stage_starts_from_its_models(tmp_path: Path) -> None:
-    trainings = Trainings(tmp_path)
-    trainings.save("a", extendable=False)
-    trainings.save("b", extendable=False)
-    trainings.save("c")
-    trainings.start_later_stage("a")
-    assert trainings.there == "bc"
-    trainings.start_later_stage("d")  # of models from DVC's cache
-    assert trainings.there == "bc"
-
-
-def test_the_newest_checkpoint_that_a_longer_training_may_go_on_from_stays(tmp_path: Path) -> None:
-    trainings = Trainings(tmp_path)
-    trainings.save("a", extendable=True)
-    trainings.start_later_stage("a")
-    assert trainings.there == "a"
-    trainings.save("b", extendable=True)
-    trainings.save("c", extendable=True)
-    trainings.save("d")
-    assert trainings.there == "abcd"
-    trainings.start_later_stage("b")  # c's is yet to start, as of another experiment in the queue
-    assert trainings.there == "bcd"
-    for _ in range(2):  # two later stages start from the same models
-        trainings.start_later_stage("c")
-        assert trainings.there == "cd"
-    trainings.save("e", extendable=False)
-    trainings.start_later_stage("e")
-    assert trainings.there == "d"
-
-
-def test_a_checkpoint_in_use_is_left_alone(tmp_path: Path) -> None:
-    trainings = Trainings(tmp_path)
-    trainings.save("a", extendable=True)
-    trainings.start_later_stage("a")
-    trainings.save("b", extendable=True)
-    with trainings.of("a").locked():
-        trainings.start_later_stage("b")
-        assert trainings.there == "ab"
-    trainings.start_later_stage("b")
-    assert trainings.there == "b"
-
-
-def test_two_trainings_with_the_same_models_leave_one_checkpoint(tmp_path: Path) -> None:
-    """As after an edited comment: another fingerprint, the same result."""
-    trainings = Trainings(tmp_path)
-    trainings.save("a", extendable=True)
-    trainings.start_later_stage("a")
-    trainings.of("b").save({"step": 1})
-    trainings.of("b").finish(trainings.models("a"), extendable=True)
-    trainings.start_later_stage("a")
-    assert trainings.there == "b"
-
-
-def test_a_second_trainer_waits_and_says_for_whom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = (Checkpoints(tmp_path, "train_joint", "f" * 64) for _ in range(2))
-    order: list[str] = []
-
-    def wait() -> None:
-        with second.locked():
-            order.append("second")
-
-    with first.locked():
-        thread = threading.Thread(target=wait)
-        thread.start()
-        thread.join(0.5)
-        assert thread.is_alive()
-        order.append("first")
-    thread.join(10)
-    assert order == ["first", "second"]
-    assert f"process {os.getpid()} is training this very stage; waiting" in capsys.readouterr().err
-
-
-def test_fingerprint_covers_parameters_names_and_contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    file = Path("folder") / "a"
-    file.parent.mkdir()
-    file.write_text("1")
-    seen = {content_hash({"seed": 0}, [Path("folder")]), content_hash({"seed": 1}, [Path("folder")])}
-    file.write_text("2")
-    seen.add(content_hash({"seed": 0}, [Path("folder")]))
-    file.rename(file.with_name("b"))
-    seen.add(content_hash({"seed": 0}, [Path("folder")]))
-    assert len(seen) == 4
-    with pytest.raises(UserError, match="missing: no such file"):
-        content_hash({}, [Path("missing")])
-
-
-def test_key_of_a_second_start_is_that_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What .dvcignore names, as what Python compiled at the first start, is no part of a folder of code."""
-    monkeypatch.chdir(tmp_path)
-    folder = Path("src/glcic/training")
-    (folder / "__pycache__").mkdir(parents=True)
-    (folder / "loop.py").write_text("1")
-    (folder / "finished.py").write_text("1")
-    shutil.copy(ROOT / ".dvcignore", ".dvcignore")
-    first = content_hash({}, [folder])
-    (folder / "__pycache__/loop.pyc").write_text("compiled")
-    (folder / "finished.py").write_text("2")
-    assert content_hash({}, [folder]) == first
-    (folder / "loop.py").write_text("2")
-    assert content_hash({}, [folder]) != first
 
 
 def test_schedules() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from glcic.networks.layers import activation_layer, apply_spectral_norm, scaled
+from glcic.networks.layers import activation_layer, apply_spectral_norm, norm_layer, scaled
 from glcic.params import GlobalLocalParams
 
 CHANNELS = (64, 128, 256, 512, 512, 512)
@@ -21,7 +21,8 @@ class GlobalLocalDiscriminator(nn.Module):
     Args:
         section: `local_window` is the side of the window in pixels; `global_layers` and `local_layers` are the depths
             of the branches, 6 and 5 in the paper at 256/128, 5 and 5 in its CelebA form at 160/96; `width_multiplier`
-            scales the channels and the length of the branch vectors; `activation` follows every layer but the last;
+            scales the channels and the length of the branch vectors; `norm` follows every convolution, and `activation`
+            every layer but the last;
             `head: per_branch` gives each branch its own logit instead of fusing them; `spectral_norm` applies to every
             convolution and linear layer; `mask_channel` gives both branches the mask as a fourth channel.
         image_size: side S of the square image in pixels.
@@ -88,7 +89,7 @@ def _branch(section: GlobalLocalParams, side: int, convolutions: int) -> Iterato
     for paper in CHANNELS[:convolutions]:
         out = scaled(paper, section.width_multiplier)
         yield nn.Conv2d(channels, out, kernel_size=5, stride=2, padding=2)
-        yield nn.BatchNorm2d(out)
+        yield norm_layer(section.norm, out)
         yield activation_layer(section.activation, inplace=True)
         channels, side = out, -(-side // 2)
     yield nn.Flatten()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from glcic.networks.layers import activation_layer, apply_spectral_norm
+from glcic.networks.layers import activation_layer, apply_spectral_norm, norm_layer
 from glcic.params import PatchGANParams
 
 
@@ -11,8 +11,8 @@ class PatchDiscriminator(nn.Module):
     """Judges patches of 22×22 pixels at a stride of 4 pixels; with 32 channels it has 35,553 parameters.
 
     Args:
-        section: `channels` of the first convolution; the second has twice as many. `spectral_norm` applies to every
-            convolution; `mask_channel` adds the mask as a fourth channel.
+        section: `channels` of the first convolution; the second has twice as many, followed by `norm`. `spectral_norm`
+            applies to every convolution; `mask_channel` adds the mask as a fourth channel.
     """
 
     local_window = None  # not used
@@ -24,7 +24,7 @@ class PatchDiscriminator(nn.Module):
             nn.Conv2d(3 + section.mask_channel, channels, kernel_size=4, stride=2, padding=1),
             activation_layer("leaky_relu", inplace=True),
             nn.Conv2d(channels, 2 * channels, kernel_size=4, stride=2, padding=1),
-            nn.BatchNorm2d(2 * channels),
+            norm_layer(section.norm, 2 * channels),
             activation_layer("leaky_relu", inplace=True),
             nn.Conv2d(2 * channels, 1, kernel_size=4, padding=1),
         )
