@@ -152,12 +152,13 @@ def opened(name: str, params: Params, section: Training, after: Sequence[str] = 
     code, inputs = code_and_inputs(definition["deps"])
     checkpoints = Checkpoints(paths.STATE_DIR, name, checkpoint_key(name, listed, inputs))
     images = PackedImages(paths.IMAGES, "train")
-    # With several devices, the processes that Fabric starts also run this; the first one holds the lock for all.
-    first = "LOCAL_RANK" not in os.environ
+    # With several devices, the processes that Fabric (or torchrun) starts also run this; the first one holds the lock
+    # for all, and prepares the folder before the others can meet it.
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
     with checkpoints.locked() if first else nullcontext():
         if first:
             images.check()
-            checkpoints.open(version_of(code, git_state(Path(), paths.CODE)))
+            checkpoints.open(version_of(code, git_state(Path(), paths.CODE)), section.steps)
         fabric = start_fabric(params.runtime, section)
         if fabric.global_rank == 0:
             for earlier in after:

@@ -142,7 +142,7 @@ def checkpoints(
     remove: Annotated[str | None, typer.Option(metavar="NAME", help="remove these, or `all`")] = None,
     continue_from: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="let `dvc repro` go on from these, which were made by other code"),
+        typer.Option(metavar="NAME", help="let `dvc repro` go on from these, whatever code made them"),
     ] = None,
 ) -> None:
     """List the checkpoints of trainings, with what they take on the disk.

@@ -143,7 +143,7 @@ class GlobalLocalParams(Section):
 
     @model_validator(mode="after")
     def _norm_fits(self) -> Self:
-        _refuse_scaled_spectral_norm(self.norm, self.spectral_norm)
+        _refuse_spectral_norm_with(self.norm, self.spectral_norm)
         return self
 
 
@@ -165,15 +165,13 @@ class PatchGANParams(Section):
 
     @model_validator(mode="after")
     def _norm_fits(self) -> Self:
-        _refuse_scaled_spectral_norm(self.norm, self.spectral_norm)
+        _refuse_spectral_norm_with(self.norm, self.spectral_norm)
         return self
 
 
-def _refuse_scaled_spectral_norm(norm: Norm, spectral_norm: bool) -> None:
-    if spectral_norm and norm == "batch":
-        raise ValueError(
-            "spectral_norm: bounds nothing where batch norm then scales each channel; set norm: none (or instance)"
-        )
+def _refuse_spectral_norm_with(norm: Norm, spectral_norm: bool) -> None:
+    if spectral_norm and norm != "none":
+        raise ValueError(f"spectral_norm: bounds nothing where {norm} norm then scales each channel; set norm: none")
 
 
 class Networks(Section):

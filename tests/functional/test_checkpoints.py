@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -48,17 +47,19 @@ def test_edited_code_starts_anew_unless_told_to_go_on(project: Project) -> None:
     project.set({STAGE: section})
     assert "no checkpoints" in project.run("glcic", "checkpoints")
     first = stopped_at(cut(project))
+    assert list(names_of(project).values()) == ["unfinished; `dvc repro` goes on from it"]
     with (project.folder / "src/glcic/training/loop.py").open("a") as file:
         file.write("# a comment\n")
+    (state,) = names_of(project).values()
+    assert state == "unfinished, by other code; `dvc repro` starts anew, unless --continue-from names it"
 
     printed = cut(project)
-    assert (
-        f"its checkpoint of step {first} was made by other code (src/glcic/training/loop.py changed since)" in printed
-    )
+    why = "other code made it; changed: src/glcic/training/loop.py"
+    assert f"starts anew, without the checkpoint of step {first} ({why})" in printed
     assert f"{STAGE}: steps 0–" in printed
     second = stopped_at(printed)
     states = names_of(project)
-    (name,) = [name for name, state in states.items() if state.startswith("set aside: src/glcic/training/loop.py")]
+    (name,) = [name for name, state in states.items() if state == f"set aside: {why}"]
     assert f"glcic checkpoints --continue-from {name}" in printed
     assert sorted(states.values())[-1] == "unfinished; `dvc repro` goes on from it"
 
@@ -97,11 +98,8 @@ def test_a_report_by_several_versions_of_the_code_says_so(finished: Project, tmp
     with (project.folder / "src/glcic/training/loop.py").open("a") as file:
         file.write("# a comment\n")
     (folder,) = (project.folder / ".glcic/checkpoints").glob("train_joint-*/")
-    aside = project.folder / ".glcic/checkpoints/set-aside" / f"{folder.name}-1"
-    aside.parent.mkdir()
-    shutil.move(folder, aside)  # as the stage does, had it been stopped before its end
-    (aside / "finished.json").unlink()
-    project.run("glcic", "checkpoints", "--continue-from", aside.name)
+    assert json.loads((folder / "finished.json").read_text())["settled"]
+    project.run("glcic", "checkpoints", "--continue-from", folder.name)  # where it is, before it is set aside
     project.repro()
     after = project.bytes_of("models/train_joint/*")
     assert {name for name in after if after[name] != before[name]} == {"models/train_joint/params.json"}

@@ -30,7 +30,7 @@ def test_the_average_never_lags_far_behind(tmp_path: Path) -> None:
     project.repro("crop")
     tree = merge(default_tree(), {"pretrain_generator": {"steps": STEPS, "ema_decay": 0.99}})
     params = validate(tree, Path("params.yaml"))
-    section, window = params.pretrain_generator, params.networks.discriminator.local_window
+    section, window = params.pretrain_generator, 32
     folder = project.folder / "data/images"
     images = PackedImages(folder, "train")
     batches = TrainingBatches(

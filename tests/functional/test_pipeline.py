@@ -102,9 +102,11 @@ def test_two_processes_train_as_one(project: Project) -> None:
 
 def test_two_processes_train_the_same_networks_as_one(project: Project) -> None:
     """To rounding, where no norm mixes images; with all losses, limited gradients and batches in parts."""
-    losses = {"reconstruction": {"edge_weight": 0.1, "ssim_weight": 0.3}, "max_grad_norm": 0.1, "grad_accum_steps": 1}
+    both = {"max_grad_norm": 0.1, "batch_size": 8, "grad_accum_steps": 2}
+    losses = both | {"reconstruction": {"edge_weight": 0.1, "ssim_weight": 0.3}}
     project.set({"networks": {"generator": {"norm": "instance"}, "discriminator": {"norm": "none"}}})
-    project.set({"gan": {"r1_gamma": 1.0}, "pretrain_generator": losses, "train_joint": losses})
+    project.set({"gan": {"r1_gamma": 1.0}, "pretrain_discriminators": both})
+    project.set({"pretrain_generator": losses, "train_joint": losses})
     weights: dict[str, list[dict[str, Tensor]]] = {}
     for devices in (1, 2):
         project.set({"runtime": {"devices": devices}})
@@ -117,7 +119,7 @@ def test_two_processes_train_the_same_networks_as_one(project: Project) -> None:
     for name, (one, two) in weights.items():
         total = sum(float(tensor.square().sum()) for tensor in one.values())
         apart = sum(float((one[key] - two[key]).square().sum()) for key in one)
-        assert (apart / total) ** 0.5 < 1e-4, name
+        assert (apart / total) ** 0.5 < 3e-3, name  # Adam amplifies rounding; without flips it is 0.02
 
 
 def test_the_masks_of_an_evaluation_have_their_own_seed(finished: Project, tmp_path: Path) -> None:

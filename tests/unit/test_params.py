@@ -144,6 +144,11 @@ def changed(changes: dict[str, Any]) -> Any:
         ),
         ({"networks.discriminator.spectral_norm": True}, "networks.discriminator: spectral_norm", "set norm: none"),
         (
+            {"networks.discriminator": PATCHGAN | {"norm": "instance", "spectral_norm": True}},
+            "networks.discriminator: spectral_norm",
+            "where instance norm then scales each channel",
+        ),
+        (
             {"networks.discriminator": PATCHGAN | {"spectral_norm": True}},
             "networks.discriminator: spectral_norm",
             "batch norm then scales each channel",
@@ -209,7 +214,7 @@ def test_nonsense_is_refused_before_anything_is_computed(changes: dict[str, Any]
         {"gan": {"loss": "lsgan", "real_label": 0.9, "r1_gamma": 10.0}, "networks.discriminator.norm": "none"},
         {"networks.discriminator.norm": "none", "networks.discriminator.spectral_norm": True},
         {"networks.discriminator.norm": "instance", "networks.discriminator.local_layers": 4, "gan.r1_gamma": 1.0},
-        {"networks.discriminator": PATCHGAN | {"norm": "instance", "spectral_norm": True}, "gan.r1_gamma": 1.0},
+        {"networks.discriminator": PATCHGAN | {"norm": "none", "spectral_norm": True}, "gan.r1_gamma": 1.0},
         {"train_joint.adv_weight": None, "train_joint.adaptive_ratio": 0.1},
         {"train_joint.reconstruction.region": "dilated", "input.mask_dilation": 4},
         {"train_joint.reconstruction.pixel_weight": 0.0, "train_joint.reconstruction.ssim_weight": 1.0},

@@ -36,8 +36,8 @@ class Batch(NamedTuple):  # a tuple, so that the data loader pins its tensors
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
     def split(self, parts: int) -> list["Batch"]:
-        """Split the batch into equal parts, in order."""
-        return [Batch(*piece) for piece in zip(*(tensor.chunk(parts) for tensor in self), strict=True)]
+        """Split the batch in order, into parts whose sizes differ by one image at most."""
+        return [Batch(*piece) for piece in zip(*(tensor.tensor_split(parts) for tensor in self), strict=True)]
 
     def first(self, n: int) -> "Batch":
         """Return the first n images."""

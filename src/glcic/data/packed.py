@@ -66,8 +66,8 @@ class PackedImages:
         """
         if sha256_of(self._path) != self.summary["sha256"]:
             raise UserError(
-                f"{self._path}: damaged: its SHA-256 is not that in {SUMMARY}; delete it and its copy in DVC's cache "
-                "(`dvc remove`)"
+                f"{self._path}: damaged: its SHA-256 is not that in {SUMMARY}; make it again with "
+                "`dvc repro --force --single-item crop`"
             )
 
     @cached_property

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,15 +18,18 @@ from glcic.report.formatting import markdown
 from glcic.training.checkpoints import (
     ASIDE,
     CONTINUE,
+    FINISHED,
     WHY,
     Checkpoints,
     checkpoint_key,
     code_and_inputs,
     read_finished,
+    read_versions,
     saved_in,
     set_aside,
     size_of,
 )
+from glcic.training.code import Version, changed, version_of
 
 ROOT = paths.STATE_DIR / "checkpoints"
 
@@ -84,32 +88,31 @@ def remove(name: str) -> None:
 
 
 def continue_from(name: str) -> None:
-    """Let the next `dvc repro` go on from checkpoints that other code made.
+    """Let the next `dvc repro` go on from checkpoints, whatever code made them.
 
     Raises:
-        UserError: there are none of this name, they were not set aside, or a process trains in their place.
+        UserError: there are none of this name, or a process trains in their place.
     """
     folder = _named(name)
-    if not folder.aside:
-        raise UserError(
-            f"{name}: was not set aside: `dvc repro` goes on from it by itself, with its parameters and inputs"
-        )
+    if not (saved := saved_in(folder.path)):
+        raise UserError(f"{name}: there is no checkpoint in it; remove it with --remove")
     checkpoints = Checkpoints(paths.STATE_DIR, folder.stage, folder.key)
     with _free(Folder(checkpoints.folder, folder.stage, folder.key, aside=False)):
-        if saved_in(checkpoints.folder):
-            other = set_aside(paths.STATE_DIR, checkpoints.folder, f"replaced by {name}")
-            print(f"what was trained since is set aside as {other.name}")
-        else:
-            shutil.rmtree(checkpoints.folder, ignore_errors=True)
-        folder.path.rename(checkpoints.folder)
-        (checkpoints.folder / WHY).unlink(missing_ok=True)
+        if folder.aside:
+            if saved_in(checkpoints.folder):
+                other = set_aside(paths.STATE_DIR, checkpoints.folder, f"replaced by {name}")
+                print(f"what was trained since is set aside as {other.name}")
+            else:
+                shutil.rmtree(checkpoints.folder, ignore_errors=True)
+            folder.path.rename(checkpoints.folder)
         (checkpoints.folder / CONTINUE).touch()
-    step = saved_in(checkpoints.folder)[-1].step
+        for note in (WHY, FINISHED):  # a finished training would be repeated, or removed when a later stage starts
+            (checkpoints.folder / note).unlink(missing_ok=True)
     print(
-        f"`dvc repro {folder.stage}` now goes on from step {step:,} under the present code (with --force, if DVC takes "
-        "the stage for up to date); the models and the run will name both versions"
+        f"`dvc repro {folder.stage}` now goes on from step {saved[-1].step:,} under the present code (with --force, if "
+        "DVC takes the stage for up to date); the models and the run will name all versions"
     )
-    if folder.key != _current(folder.stage):
+    if folder.key != _present(folder.stage)[0]:
         print(f"note: its parameters or inputs are not the present ones of {folder.stage}; it waits until they are")
 
 
@@ -149,18 +152,26 @@ def _state(folder: Folder) -> str:
     if folder.aside:
         why = folder.path / WHY
         return f"set aside: {why.read_text() if why.exists() else 'unknown why'}"
+    if not saved_in(folder.path):
+        return "no checkpoint yet"
     if read_finished(folder.path) is not None:
         return "finished"
-    if folder.key == _current(folder.stage):
+    key, code = _present(folder.stage)
+    if key != folder.key:
+        return "unfinished, with other parameters or inputs than now"
+    versions = read_versions(folder.path)
+    if (folder.path / CONTINUE).exists() or (versions and code and not changed(versions[-1], code)):
         return "unfinished; `dvc repro` goes on from it"
-    return "unfinished, with other parameters or inputs than now"
+    return "unfinished, by other code; `dvc repro` starts anew, unless --continue-from names it"
 
 
-def _current(stage: str) -> str | None:
-    """Key of a stage with the present parameters and inputs, abbreviated; None if it cannot be told."""
+@cache
+def _present(stage: str) -> tuple[str | None, Version | None]:
+    """Key of a stage with the present parameters and inputs, abbreviated, and its code; None if they cannot be told."""
     try:
         params, definition = load(paths.PARAMS), YAML(typ="safe").load(paths.STAGES_FILE)["stages"][stage]
-        _, inputs = code_and_inputs(definition["deps"])
-        return checkpoint_key(stage, {part: plain(params, part) for part in definition["params"]}, inputs)[:16]
+        code, inputs = code_and_inputs(definition["deps"])
+        key = checkpoint_key(stage, {part: plain(params, part) for part in definition["params"]}, inputs)
     except (UserError, KeyError):
-        return None
+        return None, None
+    return key[:16], version_of(code, None)

@@ -1,6 +1,7 @@
 """Phase 2: the discriminators alone learn to distinguish real images from the frozen generator's composites."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from lightning_fabric import Fabric
@@ -16,8 +17,8 @@ from glcic.training.phase import (
     complete,
     gradient,
     is_real,
+    judge_both,
     mean,
-    real_window_of,
 )
 
 
@@ -59,10 +60,7 @@ class PretrainDiscriminatorsPhase(Phase):
 def backward_discriminator(
     phase: Phase, D: nn.Module, parts: Sequence[MaskedBatch], completed: Sequence[Tensor], gan: GAN
 ) -> list[dict[str, Tensor]]:
-    """Compute the discriminator's gradients.
-
-    Real images and composites pass in one batch. In two, each would be normalized by its own statistics, and D
-    could distinguish them by statistics of the batch instead of by the look of an image.
+    """Compute the discriminator's gradients; real images and composites pass in one batch, see `judge_both`.
 
     Args:
         phase: the phase, with an optimizer named `discriminator`.
@@ -78,9 +76,7 @@ def backward_discriminator(
     losses = []
     for part, composites in zip(parts, completed, strict=True):
         x = part.image.detach().requires_grad_(gan.r1_gamma > 0)
-        windows = torch.cat([real_window_of(D, part), part.window])
-        logits = D(torch.cat([x, composites]), torch.cat([part.mask, part.mask]), windows)
-        on_real, on_completed = logits.chunk(2)
+        on_real, on_completed = judge_both(D, replace(part, image=x), composites)
         real = d_loss_real(on_real, gan.loss, gan.real_label)
         fake = d_loss_fake(on_completed, gan.loss)
         loss = real + fake

@@ -18,7 +18,7 @@ from glcic.training.phase import (
     DiscriminatorScores,
     MaskedBatch,
     Phase,
-    frozen,
+    frozen_judge,
     gradient,
     mean,
     region_of,
@@ -32,9 +32,10 @@ class TrainJointPhase(Phase):
     """Solves min_G max_D  reconstruction + α·(log D(x) + log(1 − D(composite))).
 
     One forward pass of G in train mode serves both updates. First D, in train mode, sees the composite outside the
-    graph. Then G sees the updated D, frozen in eval mode, and maximizes log D(composite), the form of the
-    adversarial loss whose gradient does not vanish when D wins. α is either fixed or adaptive; if adaptive, the
-    norms of the adversarial and the reconstruction gradient keep a given ratio at G's last layer.
+    graph. Then G sees the updated D, frozen, and maximizes log D(composite), the form of the adversarial loss whose
+    gradient does not vanish when D wins. D's batch norm normalizes by the batch there, too: by its running statistics,
+    it would teach G worse (measured: docs/design.md). α is either fixed or adaptive; if adaptive, the norms of the
+    adversarial and the reconstruction gradient keep a given ratio at G's last layer.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class TrainJointPhase(Phase):
         region = region_of(part, self.reconstruction)
         reconstruction = reconstruction_loss(output, part.image, region, self.reconstruction, self.preprocessor.span)
         completed = composite(output, part.image, part.mask)
-        with frozen(D):
+        with frozen_judge(D, images=len(completed)):
             return reconstruction, g_loss(D(completed, part.mask, part.window), self.gan.loss)
 
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
@@ -120,7 +121,8 @@ class TrainJointPhase(Phase):
         health = Health(self.preprocessor, self.adv_weight)
         parts = self.grad_accum_steps * self.fabric.world_size  # so that graphs need no more memory than in training
         with last_layer_alone(G) as weight:
-            for part in (part for batch in batches for part in batch.split(parts)):
+            # Parts have at least two images, which batch norm needs.
+            for part in (part for b in batches for part in b.split(min(parts, max(1, len(b.image) // 2)))):
                 images = self.preprocess(part)
                 output = G(images.filled, images.dilated)
                 health.add(part, output, [gradient(loss, weight) for loss in self._generator_losses(images, output, D)])

@@ -16,11 +16,11 @@ import io
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ CONTINUE = "continue"  # an empty file: the user wants the training to go on und
 ASIDE = "set-aside"  # folder of the folders that no training looks for
 WHY = "why.txt"  # in a folder set aside: the reason
 KEPT = 2  # checkpoints
+UNKNOWN = Version(0, None, False, {})  # code of which nothing is known
 _NAME = re.compile(r"(?P<number>\d{6})-step-(?P<step>\d+)-(?P<sha256>[0-9a-f]{64})\.pt")
 
 
@@ -174,39 +175,51 @@ class Checkpoints:
             self._owner.unlink(missing_ok=True)
             lock.release()
 
-    def open(self, code: Version) -> None:
+    def open(self, code: Version, steps: int) -> None:
         """Prepare the folder for a training under this code; call it once, with the lock held.
 
-        Leftovers of a killed save are removed. Checkpoints of other code are set aside, unless the user has asked to
-        continue from them.
+        Leftovers of a killed save are removed. Checkpoints that the training cannot go on from are set aside: those
+        beyond its last step, and those of other code, unless the user has asked to continue from them.
+
+        Args:
+            code: the present code.
+            steps: number of steps of the training.
         """
-        for leftover in self.folder.glob(".*"):
-            leftover.unlink()
-        versions, saved = self.versions, self.saved
-        differing = changed(versions[-1], code) if versions and saved else []
+        for leftover in self.folder.glob(".[0-9]*"):  # named by `atomic`
+            if leftover.is_file():
+                leftover.unlink()
+        saved = self.saved
         if not saved:
-            versions = [code]
-        elif not versions:  # the file is damaged: nobody knows by which code the checkpoints were made
-            self._set_aside("its code.json is damaged")
-            versions = [code]
+            self._remember_versions([code])
+            return
+        step = saved[-1].step
+        left = [version for version in self.versions if version.from_step < step]  # without those that saved no step
+        differing = changed(left[-1], code) if left else [f"a damaged {VERSIONS}, which hides by which"]
+        if step > steps:
+            self._set_aside(f"{steps} steps are wanted, and it has more", step)
+            left = [code]
         elif differing and self._continue.exists():
-            step = saved[-1].step
             print(
-                f"{self.stage}: goes on from step {step} under other code, as you asked; changed since: "
+                f"{self.stage}: goes on from step {step} under other code, as you asked; changed: "
                 f"{', '.join(differing)}",
                 flush=True,
             )
-            versions = [*versions, replace(code, from_step=step)]
+            left = [*(left or [UNKNOWN]), replace(code, from_step=step)]
         elif differing:
-            self._set_aside(f"{', '.join(differing)} changed since")
-            versions = [code]
-        self._continue.unlink(missing_ok=True)
-        self._remember_versions(versions)
+            self._set_aside(f"other code made it; changed: {', '.join(differing)}", step)
+            left = [code]
+        self._remember_versions(left)
 
     def started(self, step: int) -> None:
-        """Note that the training starts at this step; what an earlier version of the code did afterward is repeated."""
-        versions = self.versions
-        if versions and versions[-1].from_step != min(versions[-1].from_step, step):
+        """Note that the training starts at this step; call it once, when every process has loaded its state.
+
+        What is repeated belongs to the present code. A training that is repeated from the start removes the
+        checkpoints of the one before, so that it cannot fall back to them.
+        """
+        if step == 0:
+            for one in self.saved:
+                one.path.unlink()
+        if (versions := self.versions) and versions[-1].from_step > step:
             self._remember_versions([*versions[:-1], replace(versions[-1], from_step=step)])
 
     def _remember_versions(self, versions: Sequence[Version]) -> None:
@@ -214,17 +227,12 @@ class Checkpoints:
         kept = [v for k, v in enumerate(versions) if not any(w.from_step <= v.from_step for w in versions[k + 1 :])]
         write_text(self._versions, dumped(kept), durable=True)
 
-    def _set_aside(self, why: str) -> None:
-        """Move the folder away; a finished training from which none may continue has nothing to lose and is removed."""
-        finished, step = self.finished, self.saved[-1].step
-        if finished is not None and not finished.extendable:
-            shutil.rmtree(self.folder)
-            return
+    def _set_aside(self, why: str, step: int) -> None:
         aside = set_aside(self.root, self.folder, why)
         print(
-            f"{self.stage}: starts anew; its checkpoint of step {step} was made by other code ({why}) and set aside "
-            f"({size_of(aside) / 1e6:.0f} MB). `glcic checkpoints` lists it, --remove frees the space, and\n"
-            f"`glcic checkpoints --continue-from {aside.name}` goes on from it all the same",
+            f"{self.stage}: starts anew, without the checkpoint of step {step} ({why}), which was set aside as "
+            f"{aside.name} ({size_of(aside) / 1e6:.0f} MB); to go on from it all the same: "
+            f"`glcic checkpoints --continue-from {aside.name}`; to free the space: the same with --remove",
             file=sys.stderr,
             flush=True,
         )
@@ -258,6 +266,7 @@ class Checkpoints:
             temporary.write_bytes(data)
         for old in self.saved[:-KEPT]:
             old.path.unlink(missing_ok=True)
+        self._continue.unlink(missing_ok=True)  # only now: a killed training continues again
 
     def load(self, device: "torch.device", *, speak: bool = True) -> dict[str, Any] | None:
         """Load the last checkpoint, or the one before if it is damaged; None if there is none, or none is intact.
@@ -271,10 +280,7 @@ class Checkpoints:
         damaged: list[Saved] = []
         state = None
         for one in reversed(self.saved):
-            try:
-                data = one.path.read_bytes()
-            except FileNotFoundError:  # another process of this training found it damaged
-                continue
+            data = _read(one.path)
             if hashlib.sha256(data).hexdigest() == one.sha256:
                 state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
                 break
@@ -287,12 +293,16 @@ class Checkpoints:
                 file=sys.stderr,
                 flush=True,
             )
+            self._finished.unlink(missing_ok=True)  # it tells of the damaged one
             for bad in damaged:
-                bad.path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    bad.path.unlink()
         return state
 
     def finish(self, models: Path, *, extendable: bool) -> None:
-        """Record the resulting models, a folder, and whether a longer training may continue from the checkpoint."""
+        """Record the models, a folder, and whether a longer training may continue from the last checkpoint."""
+        for old in self.saved[:-1]:
+            old.path.unlink(missing_ok=True)
         self.remember(Finished(content_hash({}, [models]), extendable))
 
     def remember(self, finished: Finished) -> None:
@@ -303,6 +313,14 @@ class Checkpoints:
     def finished(self) -> Finished | None:
         """Record of the training whose last checkpoint this is; None if it has not finished, or the file is damaged."""
         return read_finished(self.folder)
+
+
+def _read(path: Path) -> bytes:
+    """Contents of a file; empty if it cannot be read, as where the disk has a bad sector."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def saved_in(folder: Path) -> list[Saved]:
@@ -324,7 +342,7 @@ def read_versions(folder: Path) -> list[Version]:
     """Versions of the code that train in a folder; empty if there are none, or the file is damaged."""
     try:
         return parsed((folder / VERSIONS).read_text())
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, ValueError, TypeError):
         return []
 
 
@@ -337,8 +355,8 @@ def set_aside(root: Path, folder: Path, why: str) -> Path:
     """Move a folder of checkpoints to where no training looks for it, with a note of the reason; returns its place."""
     aside = root / "checkpoints" / ASIDE
     aside.mkdir(parents=True, exist_ok=True)
-    number = next(n for n in range(1, 10**6) if not (aside / f"{folder.name}-{n}").exists())
-    target = aside / f"{folder.name}-{number}"
+    now = datetime.now()
+    target = aside / f"{folder.name}-{now:%Y%m%d-%H%M%S-%f}"  # a name that no other training will have
     folder.rename(target)
     write_text(target / WHY, why)
     return target

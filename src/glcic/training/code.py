@@ -63,8 +63,11 @@ def dumped(versions: Sequence[Version]) -> str:
 
 
 def parsed(text: str) -> list[Version]:
-    """Versions from the JSON of `dumped`; raises ValueError, TypeError or KeyError if it is something else."""
-    return [Version(**entry) for entry in json.loads(text)]
+    """Versions from the JSON of `dumped`; raises ValueError or TypeError if it is something else."""
+    versions = [Version(**entry) for entry in json.loads(text)]
+    if not all(isinstance(v.from_step, int) and isinstance(v.files, dict) for v in versions):
+        raise ValueError("not versions of the code")
+    return versions
 
 
 def described(stage: str, entries: Sequence[Mapping[str, Any]]) -> str:

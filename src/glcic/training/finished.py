@@ -3,7 +3,7 @@
 At first, every checkpoint is kept: if DVC is killed before it has recorded the stage, the next run finds the work done.
 Once a later stage has started from the models, the checkpoint is removed, unless a longer training may continue from it
 (see `checkpoints.py`). Of those, the newest is kept, one per stage: networks, optimizers and the best weights, about
-four times the size of the models.
+four times the size of the models. What was set aside is left alone.
 
 This module only removes checkpoints, and without a checkpoint a training ends in the same weights, only later.
 Therefore no stage needs to list this file as a dependency.

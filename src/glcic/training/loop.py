@@ -205,16 +205,25 @@ def _resume(phase: Phase, section: Training, checkpoints: Checkpoints) -> TrainS
     """Resume from the checkpoint, unless it is beyond the last step, or its training is to be repeated."""
     first = phase.fabric.global_rank == 0
     saved = checkpoints.load(phase.fabric.device, speak=first)
-    state = TrainState(**saved["train_state"]) if saved else TrainState()
+    phase.fabric.barrier()
     finished = checkpoints.finished
-    # DVC has recorded a settled training, so a request for the same one means that the user forced a rerun.
-    repeated = finished is not None and finished.settled and state.step == section.steps
-    if saved and (state.step > section.steps or repeated):
-        saved, state = None, TrainState()
-    if saved:
-        _load(phase, saved)
+    state = TrainState()
+    try:
+        if saved:
+            state = TrainState(**saved["train_state"])
+            # DVC has recorded a settled training: a request for the same one means that the user forced a rerun.
+            repeated = finished is not None and finished.settled and state.step == section.steps
+            if state.step > section.steps or repeated:
+                state = TrainState()
+            else:
+                _load(phase, saved)
+    except (TypeError, KeyError, ValueError, RuntimeError) as error:  # the code has changed what it saves
+        raise UserError(
+            f"{checkpoints.folder}: this code cannot read the checkpoint ({error}); go back to the code that saved it, "
+            f"or start anew after `glcic checkpoints --remove {checkpoints.folder.name}`"
+        ) from None
     if first:
-        if saved and finished is not None and state.step < section.steps:
+        if finished is not None and 0 < state.step < section.steps:
             print(f"{checkpoints.stage}: goes on from the finished training of {state.step} steps", flush=True)
         checkpoints.started(state.step)
     phase.fabric.barrier()
@@ -240,12 +249,14 @@ def _announce(
     after = _state(phase, TrainState())
     _load(phase, before)
     # A checkpoint holds networks, optimizers and the best weights; a new one coexists with the last ones for a moment.
-    needed = (KEPT + 1) * (_bytes(after) + _bytes(after["networks"]))
+    missing = max(1, KEPT + 1 - len(checkpoints.saved))
+    needed = missing * (_bytes(after) + _bytes(after["networks"]))
     checkpoints.folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(checkpoints.folder).free
     if needed > free:
         raise UserError(
-            f"{checkpoints.folder}: checkpoints need {needed / 1e6:.0f} MB, but {free / 1e6:.0f} MB are free; free some"
+            f"{checkpoints.folder}: checkpoints need {needed / 1e6:.0f} MB, but {free / 1e6:.0f} MB are free; free "
+            "some, as with `glcic checkpoints --remove`"
         )
     if phase.fabric.global_rank:
         return

@@ -183,13 +183,31 @@ def real_window_of(discriminator: nn.Module, batch: MaskedBatch) -> Tensor:
     return batch.window if discriminator.mask_channel else batch.real_window
 
 
+def judge_both(discriminator: nn.Module, batch: MaskedBatch, completed: Tensor) -> tuple[Tensor, Tensor]:
+    """Judge real images and composites (N, 3, S, S) in one batch.
+
+    In two, batch norm would normalize each by its own statistics, and the discriminator could distinguish them by
+    statistics of the batch instead of by the look of an image.
+
+    Returns:
+        (N, K) and (N, K), logits of the real images and of the composites.
+    """
+    images, masks = torch.cat([batch.image, completed]), torch.cat([batch.mask, batch.mask])
+    logits = discriminator(images, masks, torch.cat([real_window_of(discriminator, batch), batch.window]))
+    on_real, on_completed = logits.chunk(2)
+    return on_real, on_completed
+
+
 def is_real(logits: Tensor, kind: GANLoss) -> Tensor:
     """Whether the discriminator takes images for real: (N,), bool, from logits (N, K)."""
     return logits.mean(dim=1) > (0.5 if kind == "lsgan" else 0.0)
 
 
 class DiscriminatorScores:
-    """Fractions of the real and of the completed images that the discriminator, in eval mode, classifies correctly."""
+    """Fractions of the real and of the completed images that the discriminator classifies correctly.
+
+    They pass through it as in its own training: in one batch, by whose statistics batch norm normalizes.
+    """
 
     def __init__(self, discriminator: nn.Module, kind: GANLoss) -> None:
         self._discriminator, self._kind = discriminator, kind
@@ -198,10 +216,10 @@ class DiscriminatorScores:
 
     def add(self, images: MaskedBatch, completed: Tensor) -> None:
         """Add images with their composites (N, 3, S, S), in the networks' range."""
-        D = self._discriminator
-        with torch.no_grad(), frozen(D):
-            self._real.append(is_real(D(images.image, images.mask, real_window_of(D, images)), self._kind))
-            self._completed.append(~is_real(D(completed, images.mask, images.window), self._kind))
+        with torch.no_grad(), frozen_judge(self._discriminator, images=2 * len(completed)):
+            on_real, on_completed = judge_both(self._discriminator, images, completed)
+        self._real.append(is_real(on_real, self._kind))
+        self._completed.append(~is_real(on_completed, self._kind))
 
     def values(self) -> dict[str, float]:
         """Return the scores of the images so far."""
@@ -243,3 +261,25 @@ def frozen(network: nn.Module) -> Iterator[None]:
         network.train(training)
         for p in trainable:
             p.requires_grad_(True)
+
+
+@contextmanager
+def frozen_judge(discriminator: nn.Module, images: int) -> Iterator[None]:
+    """Freeze a discriminator as it judges in training: batch norm normalizes by the batch.
+
+    Its running statistics lag behind, and those of real images and of completions are mixed in them. They do not
+    change. Only a single image, which has no batch, is normalized by them.
+
+    Args:
+        discriminator: the network.
+        images: number of images in a batch.
+    """
+    norms = [module for module in discriminator.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    with frozen(discriminator):
+        for norm in norms if images > 1 else []:
+            norm.training, norm.track_running_stats = True, False
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.track_running_stats = True

@@ -20,7 +20,7 @@ from glcic.phases.pretrain_discriminators import PretrainDiscriminatorsPhase, ba
 from glcic.phases.pretrain_generator import PretrainGeneratorPhase
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.training.losses import d_loss_fake, d_loss_real, g_loss, reconstruction_loss
-from glcic.training.phase import CompletionScores, MaskedBatch, Phase, complete, frozen, is_real
+from glcic.training.phase import CompletionScores, DiscriminatorScores, MaskedBatch, Phase, complete, frozen, is_real
 from support.networks import generator, glcic, global_local, patchgan
 from support.project import TINY, Project, default_tree, merge
 
@@ -236,6 +236,36 @@ def test_batch_norm_statistics_move_once_a_step(fabric: Fabric, batches: Iterato
     assert {int(b) for name, b in G.named_buffers() if name.endswith("num_batches_tracked")} == {1}
 
 
+def test_the_generator_learns_from_the_discriminator_as_it_is_trained(fabric: Fabric, batches: Iterator[Batch]) -> None:
+    """Batch norm in it normalizes by the completed images of the batch, and forgets them; validation does the same."""
+    phase = joint(fabric, adv_weight=1.0)
+    G, D = phase.networks["generator"], phase.networks["discriminator"]
+    images = phase.preprocess(next(batches))
+    phase.step([images])
+    for norm in (m for m in D.modules() if isinstance(m, nn.BatchNorm2d)):
+        assert norm.running_mean is not None
+        norm.running_mean.add_(1.0)  # far from any batch: whoever used it would notice
+    reference, before = copy.deepcopy(D).train(), copy_of(D)
+    output = G(images.filled, images.mask)
+    _, loss = phase._generator_losses(images, output, phase.D)
+    completed = composite(output, images.image, images.mask)
+    expected = g_loss(reference(completed, images.mask, images.window))
+    torch.testing.assert_close(loss, expected)
+    found, wanted = (torch.autograd.grad(of, output, retain_graph=True)[0] for of in (loss, expected))
+    torch.testing.assert_close(found, wanted)
+    assert equal(before, copy_of(D))
+    assert D.training
+    assert all(m.training and m.track_running_stats for m in D.modules() if isinstance(m, nn.BatchNorm2d))
+
+    scores = DiscriminatorScores(D, "bce")
+    scores.add(images, completed.detach())
+    windows = torch.cat([images.real_window, images.window])
+    logits = reference(torch.cat([images.image, completed]), torch.cat([images.mask] * 2), windows)
+    right = torch.stack([is_real(logits[:4], "bce"), ~is_real(logits[4:], "bce")]).float().mean(dim=1)
+    assert list(scores.values().values()) == right.tolist()
+    assert equal(before, copy_of(D))
+
+
 def test_frozen_passes_gradients_and_keeps_none() -> None:
     _, D = networks()
     before = copy_of(D)
@@ -419,7 +449,7 @@ def test_adaptive_ratio_is_the_ratio_of_the_gradients_norms_at_the_last_layer(
     adv_weight = phase.step([images])["adv_weight"].item()
 
     output = reference(images.filled, images.mask)
-    D.eval()  # as it was after its own update, when G learned from it
+    D.train()  # as it was after its own update, when G learned from it
     judged = D(composite(output, images.image, images.mask), images.mask, images.window)
     section = params().train_joint.reconstruction
     reconstruction = reconstruction_loss(output, images.image, images.mask, section, 1.0)
@@ -440,7 +470,7 @@ BCE = GAN(loss="bce", real_label=1.0, r1_gamma=0.0)
         (lambda: global_local(16, 8, 3, 2, 0.0625, mask_channel=True), BCE),
         (lambda: global_local(16, 8, 3, 2, 0.0625, head="per_branch"), BCE),
         (lambda: patchgan(4), BCE.model_copy(update={"real_label": 0.9})),
-        (lambda: patchgan(4, norm="instance", spectral_norm=True, mask_channel=True), BCE),
+        (lambda: patchgan(4, norm="none", spectral_norm=True, mask_channel=True), BCE),
         (lambda: global_local(16, 8, 3, 2, 0.0625), BCE.model_copy(update={"loss": "hinge"})),
         (lambda: global_local(16, 8, 3, 2, 0.0625), BCE.model_copy(update={"loss": "lsgan"})),
         (
@@ -551,5 +581,6 @@ def test_validation_judges_real_images_where_training_does(
         with monkeypatch.context() as patch:
             calls = record_calls(patch, GlobalLocalDiscriminator)
             phase.validate(fixed)
-        on_real = next(call for call in calls if torch.equal(call[0], images.image))
-        assert torch.equal(on_real[2], images.window if sees_mask else images.real_window)
+        on_both = next(call for call in calls if len(call[0]) == 8)
+        assert torch.equal(on_both[0][:4], images.image)
+        assert torch.equal(on_both[2], torch.cat([images.window if sees_mask else images.real_window, images.window]))

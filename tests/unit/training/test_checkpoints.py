@@ -23,6 +23,7 @@ from glcic.training.finished import settle
 from support.project import ROOT
 
 CPU = torch.device("cpu")
+STEPS = 100_000
 
 
 def at(root: Path, letter: str = "f") -> Checkpoints:
@@ -115,20 +116,21 @@ EDITED = Version(0, "b" * 40, True, {"src/loop.py": "2", "src/losses.py": "1"})
 
 def test_what_a_killed_save_left_is_swept(tmp_path: Path) -> None:
     checkpoints = at(tmp_path)
-    checkpoints.open(CODE)
+    checkpoints.open(CODE, STEPS)
     save(checkpoints, 100)
     leftover = checkpoints.folder / ".4711-000002-step-200.pt"
     leftover.write_bytes(b"half")
-    checkpoints.open(CODE)
+    (checkpoints.folder / ".ipynb_checkpoints").mkdir()  # not ours
+    checkpoints.open(CODE, STEPS)
     assert not leftover.exists()
     assert step_of(checkpoints) == 100
 
 
 def test_the_same_code_goes_on_without_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoints = at(tmp_path)
-    checkpoints.open(CODE)
+    checkpoints.open(CODE, STEPS)
     save(checkpoints, 100)
-    checkpoints.open(Version(0, "c" * 40, False, CODE.files))  # another commit, the same files
+    checkpoints.open(Version(0, "c" * 40, False, CODE.files), STEPS)  # another commit, the same files
     assert checkpoints.versions == [CODE]
     assert step_of(checkpoints) == 100
     assert capsys.readouterr() == ("", "")
@@ -136,51 +138,121 @@ def test_the_same_code_goes_on_without_a_word(tmp_path: Path, capsys: pytest.Cap
 
 def test_changed_code_starts_anew_and_loses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoints = at(tmp_path)
-    checkpoints.open(CODE)
+    checkpoints.open(CODE, STEPS)
     save(checkpoints, 90_000)
-    checkpoints.open(EDITED)
+    checkpoints.open(EDITED, STEPS)
     assert step_of(checkpoints) is None
     assert checkpoints.versions == [EDITED]
     (aside,) = (tmp_path / "checkpoints" / ASIDE).iterdir()
     assert [one.step for one in saved_in(aside)] == [90_000]
     said = capsys.readouterr().err
-    for part in ("checkpoint of step 90000", "src/loop.py changed", "0 MB", f"--continue-from {aside.name}"):
+    for part in ("checkpoint of step 90000", "changed: src/loop.py)", "0 MB", f"--continue-from {aside.name}"):
         assert part in said
     assert "losses.py" not in said
     save(checkpoints, 100)
-    checkpoints.open(CODE)  # back again: the other one is set aside as well
+    checkpoints.open(CODE, STEPS)  # back again: the other one is set aside as well
     assert len(list((tmp_path / "checkpoints" / ASIDE).iterdir())) == 2
 
 
-def test_a_finished_training_has_nothing_to_set_aside(tmp_path: Path) -> None:
-    """Its models are in DVC's cache. One that a longer training may go on from has."""
+@pytest.mark.parametrize("extendable", [False, True])
+def test_a_finished_training_is_set_aside_as_well(tmp_path: Path, extendable: bool) -> None:
+    """DVC may have been killed before it recorded the models, or a longer training may want to go on from it."""
     (tmp_path / "models").mkdir()
-    for letter, extendable in (("a", False), ("b", True)):
-        checkpoints = at(tmp_path, letter)
-        checkpoints.open(CODE)
-        save(checkpoints, 100)
-        checkpoints.finish(tmp_path / "models", extendable=extendable)
-        checkpoints.open(EDITED)
-        assert step_of(checkpoints) is None
-    assert [path.name for path in (tmp_path / "checkpoints" / ASIDE).iterdir()] == [
-        f"{at(tmp_path, 'b').folder.name}-1"
-    ]
+    checkpoints = at(tmp_path)
+    checkpoints.open(CODE, STEPS)
+    save(checkpoints, 100, 200)
+    checkpoints.finish(tmp_path / "models", extendable=extendable)
+    assert [one.step for one in checkpoints.saved] == [200], "the last one alone is of use"
+    checkpoints.open(EDITED, STEPS)
+    assert step_of(checkpoints) is None
+    (aside,) = (tmp_path / "checkpoints" / ASIDE).iterdir()
+    assert [one.step for one in saved_in(aside)] == [200]
+
+
+def test_a_longer_training_is_set_aside_where_fewer_steps_are_wanted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = at(tmp_path)
+    checkpoints.open(CODE, 300)
+    save(checkpoints, 200)
+    checkpoints.open(CODE, 200)
+    assert step_of(checkpoints) == 200
+    checkpoints.open(CODE, 199)
+    assert step_of(checkpoints) is None
+    assert "step 200 (199 steps are wanted, and it has more)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "{}", "[1]", '[{"from_step": 0, "commit": null, "dirty": false, "files": []}]']
+)
+def test_code_that_nobody_knows_is_other_code(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    checkpoints = at(tmp_path)
+    checkpoints.open(CODE, STEPS)
+    save(checkpoints, 100)
+    (checkpoints.folder / "code.json").write_text(text)
+    (checkpoints.folder / "continue").touch()
+    checkpoints.open(CODE, STEPS)
+    assert [(v.from_step, v.commit) for v in checkpoints.versions] == [(0, None), (100, "a" * 40)]
+    assert step_of(checkpoints) == 100
+    save(checkpoints, 200)
+    (checkpoints.folder / "code.json").write_text(text)
+    checkpoints.open(CODE, STEPS)
+    assert step_of(checkpoints) is None
+    assert "changed: a damaged code.json" in capsys.readouterr().err
+
+
+def test_the_order_to_go_on_holds_until_something_is_saved(tmp_path: Path) -> None:
+    """A training that is killed before needs no second order; its code has left no step."""
+    checkpoints = at(tmp_path)
+    checkpoints.open(CODE, STEPS)
+    save(checkpoints, 100)
+    (checkpoints.folder / "continue").touch()
+    for _ in range(2):
+        checkpoints.open(EDITED, STEPS)
+        assert step_of(checkpoints) == 100
+    checkpoints.open(CODE, STEPS)
+    assert checkpoints.versions == [CODE]
+    checkpoints.open(EDITED, STEPS)
+    save(checkpoints, 200)
+    checkpoints.open(EDITED, STEPS)
+    assert step_of(checkpoints) == 200
+    checkpoints.open(CODE, STEPS)
+    assert step_of(checkpoints) is None
+
+
+def test_a_training_that_is_repeated_cannot_fall_back_to_the_one_before(tmp_path: Path) -> None:
+    checkpoints = at(tmp_path)
+    checkpoints.open(CODE, STEPS)
+    save(checkpoints, 100, 200)
+    checkpoints.started(0)
+    assert checkpoints.saved == []
+    save(checkpoints, 50)
+    assert [one.step for one in checkpoints.saved] == [50]
+
+
+def test_what_cannot_be_read_is_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoints = at(tmp_path)
+    save(checkpoints, 100, 200)
+    newest = checkpoints.saved[-1].path
+    newest.unlink()
+    newest.mkdir()  # reading it fails, as on a disk with a bad sector
+    assert step_of(checkpoints) == 100
+    assert "of step 100" in capsys.readouterr().err
 
 
 def test_versions_are_those_that_left_steps(tmp_path: Path) -> None:
     checkpoints = at(tmp_path)
-    checkpoints.open(CODE)
+    checkpoints.open(CODE, STEPS)
     save(checkpoints, 100, 200)
     (checkpoints.folder / "continue").touch()
-    checkpoints.open(EDITED)
+    checkpoints.open(EDITED, STEPS)
     assert [(v.from_step, v.commit) for v in checkpoints.versions] == [(0, "a" * 40), (200, "b" * 40)]
     checkpoints.saved[-1].path.write_bytes(b"")
     assert step_of(checkpoints) == 100
     checkpoints.started(100)  # the edited code repeats what the other did from there on
     assert [v.from_step for v in checkpoints.versions] == [0, 100]
     third = Version(0, "c" * 40, False, {"src/loop.py": "3"})
-    (checkpoints.folder / "continue").touch()
-    checkpoints.open(third)  # the edited code left nothing
+    checkpoints.open(third, STEPS)  # the edited code left nothing
     assert [(v.from_step, v.commit) for v in checkpoints.versions] == [(0, "a" * 40), (100, "c" * 40)]
     checkpoints.started(0)
     assert [(v.from_step, v.commit) for v in checkpoints.versions] == [(0, "c" * 40)]

@@ -220,6 +220,18 @@ def test_trial_steps_of_the_estimate_are_undone(
     assert all(torch.equal(a, b) for a, b in zip(weights(phase).values(), weights(untried).values(), strict=True))
 
 
+def test_a_checkpoint_that_this_code_cannot_read_is_an_error_that_says_so(cropped: Project, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, "train_joint", "f" * 64)
+    run(cropped, checkpoints, Watcher(), of_steps(2))
+    saved = checkpoints.load(torch.device("cpu"))
+    assert saved is not None
+    changes: list[dict[str, Any]] = [{"train_state": {"step": 2, "renamed": 1}}, {"networks": {}}, {"optimizers": {}}]
+    for change in changes:
+        checkpoints.save(saved | change, 2)
+        with pytest.raises(UserError, match=r"cannot read the checkpoint.*glcic checkpoints --remove train_joint-ffff"):
+            run(cropped, checkpoints, Watcher(), of_steps(4))
+
+
 def test_no_room_for_checkpoints_stops_before_training(
     cropped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
