@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from glcic import paths
 from glcic.errors import UserError
+from glcic.files import write_text
 from glcic.params import load, plain
 from glcic.report.formatting import markdown
 from glcic.training.checkpoints import (
@@ -61,11 +62,18 @@ def print_checkpoints() -> None:
     for folder in found:
         saved = saved_in(folder.path)
         steps = f"{saved[-1].step:,}" if saved else "–"
-        when = f"{datetime.fromtimestamp(saved[-1].path.stat().st_mtime):%Y-%m-%d %H:%M}" if saved else "–"
+        when = _saved_at(saved[-1].path) if saved else "–"
         rows.append([folder.path.name, steps, f"{size_of(folder.path) / 1e6:,.0f}", when, _state(folder)])
     print(markdown(["name", "steps", "MB", "saved", "state"], rows))
     total = sum(size_of(folder.path) for folder in found)
     print(f"\n{total / 1e6:,.0f} MB in {ROOT}; `glcic checkpoints --remove NAME` (or `all`) frees it")
+
+
+def _saved_at(path: Path) -> str:
+    try:
+        return f"{datetime.fromtimestamp(path.stat().st_mtime):%Y-%m-%d %H:%M}"
+    except FileNotFoundError:  # a training has just saved a newer one
+        return "now"
 
 
 def remove(name: str) -> None:
@@ -105,7 +113,7 @@ def continue_from(name: str) -> None:
             else:
                 shutil.rmtree(checkpoints.folder, ignore_errors=True)
             folder.path.rename(checkpoints.folder)
-        (checkpoints.folder / CONTINUE).touch()
+        write_text(checkpoints.folder / CONTINUE, "", durable=True)  # of any code: an older order names one
         for note in (WHY, FINISHED):  # a finished training would be repeated, or removed when a later stage starts
             (checkpoints.folder / note).unlink(missing_ok=True)
     print(
@@ -114,6 +122,8 @@ def continue_from(name: str) -> None:
     )
     if folder.key != _present(folder.stage)[0]:
         print(f"note: its parameters or inputs are not the present ones of {folder.stage}; it waits until they are")
+    elif (steps := getattr(load(paths.PARAMS), folder.stage).steps) < saved[-1].step:
+        print(f"note: {folder.stage}.steps is {steps}; raise it first, or it is set aside again")
 
 
 def _all() -> list[Folder]:

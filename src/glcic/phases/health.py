@@ -1,7 +1,7 @@
 """Health of adversarial training beyond its scores: balance of the generator's losses, saturation, diversity.
 
-Like every part of validation, this changes nothing: networks are in eval mode, in 32 bits; no gradient is kept, and no
-randomness is used.
+Like every part of validation, this changes nothing: the generator is in eval mode, the discriminator judges as in
+training (`frozen_judge`), both in 32 bits; no gradient is kept, and no randomness is used.
 """
 
 from collections.abc import Iterator, Sequence

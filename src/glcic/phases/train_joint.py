@@ -119,7 +119,7 @@ class TrainJointPhase(Phase):
         G, D = self.scored("generator"), self.networks["discriminator"]
         scores, judged = CompletionScores(self.preprocessor), DiscriminatorScores(D, self.gan.loss)
         health = Health(self.preprocessor, self.adv_weight)
-        parts = self.grad_accum_steps * self.fabric.world_size  # so that graphs need no more memory than in training
+        parts = self.grad_accum_steps  # of the whole batch, so that scores do not depend on the number of devices
         with last_layer_alone(G) as weight:
             # Parts have at least two images, which batch norm needs.
             for part in (part for b in batches for part in b.split(min(parts, max(1, len(b.image) // 2)))):

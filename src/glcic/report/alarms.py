@@ -4,10 +4,11 @@ Alarms depend on the curve only, so training, a finished report and a run in MLf
 result.
 
 The thresholds were chosen from healthy training runs in this repository (synthetic faces and CelebA, all with the loss
-`bce`). Their discriminator loss never falls below 0.044 of the loss of guessing, and their mean accuracy never falls
-below 0.86. The thresholds are less than a quarter of the former and close to chance for the latter, and must be crossed
-several times in a row. A generator starts with a diversity of 0. Trained alone on synthetic faces at S = 32, it reached
-0.24 after 640 images, when it was hardly better than mean fill, and stayed above 0.67 from 1,280 images on.
+`bce`). In the joint phase, their discriminator loss never falls below 0.013 of the loss of guessing, and their mean
+accuracy never falls below 0.86; alone, the discriminators begin at 0.69. The thresholds are less than a quarter of the
+first and close to chance for the others, and must be crossed several times in a row. A generator starts with a
+diversity of 0. Trained alone on synthetic faces at S = 32, it reached 0.24 after 640 images, when it was hardly better
+than mean fill, and stayed above 0.67 from 1,280 images on.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +18,7 @@ from math import log
 from glcic.params import GANLoss
 
 PATIENCE = 3  # consecutive points of the curve that must meet a condition, since a single one may be chance
-NO_LOSS = 0.01  # share of the loss of guessing: only a hundredth is left to learn
+NO_LOSS = 0.003  # share of the loss of guessing: nearly nothing is left to learn
 RECOGNIZED = 0.9  # share of the completed validation images that the discriminator recognizes
 CHANCE = 0.55  # mean of both accuracies: 0.5 plus 1.5 standard deviations of guessing on 120 images of each kind
 SCORES = ("val_psnr", "val_l1_hole")  # which no training leaves exactly the same

@@ -37,7 +37,8 @@ def open_run(
     """Find or create the MLflow run of a training stage.
 
     A stage that starts from scratch opens a new run if the newest one has already begun or finished this stage
-    (`dvc repro --force`, edited code), so that a run never mixes two curves.
+    (`dvc repro --force`, edited code), and one that resumes takes the newest run that has its curve, so that a run
+    never mixes two curves.
 
     Args:
         root: folder of the store (`mlflow.db`, `mlartifacts/`), unless MLFLOW_TRACKING_URI names a server.
@@ -57,11 +58,13 @@ def open_run(
     try:
 
         def choose(runs: "Sequence[Run]") -> "Run | None":
+            if step > 0:
+                return next((run for run in runs if _agrees(connect(root), run, stage, curve)), None)
             if not runs:
                 return None
             finished = FINISHED + stage in runs[0].data.tags
             begun = any(metric.startswith(f"{stage}/") for metric in runs[0].data.metrics)
-            return runs[0] if step > 0 or not (finished or (begun and not curve)) else None
+            return runs[0] if not (finished or (begun and not curve)) else None
 
         client, run = attach(root, params, choose)
         set_tags(client, run, runtime_tags(params))  # a resumed stage may run on another machine
@@ -76,6 +79,16 @@ def open_run(
         return None
     stage_run.log_curve(curve)
     return stage_run
+
+
+def _agrees(client: "MlflowClient", run: "Run", stage: str, curve: Iterable[Mapping[str, float]]) -> bool:
+    """Whether a run's points of a stage, as far as the curve has them, are those of the curve."""
+    known = {(key, step): value for key, step, value in points(stage, curve)}
+    return all(
+        known.get((key, point.step), point.value) == point.value
+        for key in run.data.metrics.keys() & {key for key, _ in known}
+        for point in client.get_metric_history(run.info.run_id, key)
+    )
 
 
 def recorded(root: Path, params: Mapping[str, Any], metrics: Iterable[str]) -> dict[str, float]:
@@ -200,4 +213,6 @@ def _log_environment(client: "MlflowClient", run: "Run", stage: str, environment
         tags |= {"mlflow.source.git.commit": git["commit"], "git.commit": git["commit"], "git.dirty": git["dirty"]}
     if len(versions := environment.get("code", [])) > 1:
         tags[CODE + stage] = described(stage, versions)
+    elif CODE + stage in run.data.tags:
+        client.delete_tag(run.info.run_id, CODE + stage)
     set_tags(client, run, {key: value if isinstance(value, str) else json.dumps(value) for key, value in tags.items()})

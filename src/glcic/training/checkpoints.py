@@ -30,18 +30,17 @@ from pathspec import GitIgnoreSpec
 from glcic import paths
 from glcic.errors import UserError
 from glcic.files import atomic, sha256_of, write_text
-from glcic.training.code import Version, changed, dumped, parsed
+from glcic.training.code import UNKNOWN, Version, changed, dumped, parsed
 
 if TYPE_CHECKING:  # importing torch takes seconds, and a list of checkpoints does not need it
     import torch
 
 FINISHED = "finished.json"  # in the folder of a finished training, until one that continues it saves
 VERSIONS = "code.json"  # the versions of the code that train there
-CONTINUE = "continue"  # an empty file: the user wants the training to go on under other code
+CONTINUE = "continue"  # the user wants the training to go on under other code: empty, then the SHA-256 of that code
 ASIDE = "set-aside"  # folder of the folders that no training looks for
 WHY = "why.txt"  # in a folder set aside: the reason
 KEPT = 2  # checkpoints
-UNKNOWN = Version(0, None, False, {})  # code of which nothing is known
 _NAME = re.compile(r"(?P<number>\d{6})-step-(?P<step>\d+)-(?P<sha256>[0-9a-f]{64})\.pt")
 
 
@@ -196,19 +195,29 @@ class Checkpoints:
         left = [version for version in self.versions if version.from_step < step]  # without those that saved no step
         differing = changed(left[-1], code) if left else [f"a damaged {VERSIONS}, which hides by which"]
         if step > steps:
-            self._set_aside(f"{steps} steps are wanted, and it has more", step)
+            self._set_aside(f"{steps} steps are wanted; raise {self.stage}.steps before you continue from it", step)
             left = [code]
-        elif differing and self._continue.exists():
-            print(
-                f"{self.stage}: goes on from step {step} under other code, as you asked; changed: "
-                f"{', '.join(differing)}",
-                flush=True,
-            )
-            left = [*(left or [UNKNOWN]), replace(code, from_step=step)]
+        elif differing and self._asked_to_continue(code):
+            left = left or [UNKNOWN]
+            if step < steps:
+                print(
+                    f"{self.stage}: goes on from step {step} under other code, as you asked; changed: "
+                    f"{', '.join(differing)}",
+                    flush=True,
+                )
+                left = [*left, replace(code, from_step=step)]
         elif differing:
             self._set_aside(f"other code made it; changed: {', '.join(differing)}", step)
             left = [code]
         self._remember_versions(left)
+
+    def _asked_to_continue(self, code: Version) -> bool:
+        """Whether the user has asked to go on under this code: the first that starts after the order."""
+        if not self._continue.exists():
+            return False
+        if not self._continue.read_text():
+            write_text(self._continue, code.sha256, durable=True)
+        return self._continue.read_text() == code.sha256
 
     def started(self, step: int) -> None:
         """Note that the training starts at this step; call it once, when every process has loaded its state.
@@ -266,7 +275,7 @@ class Checkpoints:
             temporary.write_bytes(data)
         for old in self.saved[:-KEPT]:
             old.path.unlink(missing_ok=True)
-        self._continue.unlink(missing_ok=True)  # only now: a killed training continues again
+        self._continue.unlink(missing_ok=True)  # only now: a killed training needs no second order
 
     def load(self, device: "torch.device", *, speak: bool = True) -> dict[str, Any] | None:
         """Load the last checkpoint, or the one before if it is damaged; None if there is none, or none is intact.
@@ -348,7 +357,11 @@ def read_versions(folder: Path) -> list[Version]:
 
 def size_of(folder: Path) -> int:
     """Bytes that the files of a folder take."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a training is saving there
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def set_aside(root: Path, folder: Path, why: str) -> Path:

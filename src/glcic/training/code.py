@@ -40,6 +40,9 @@ class Version:
         return {"from_step": self.from_step, "commit": self.commit, "dirty": self.dirty, "sha256": self.sha256}
 
 
+UNKNOWN = Version(0, None, False, {})  # where the record is damaged
+
+
 def version_of(files: Iterable[Path], git: Mapping[str, Any] | None, from_step: int = 0) -> Version:
     """Describe the code in the working tree.
 
@@ -76,7 +79,8 @@ def described(stage: str, entries: Sequence[Mapping[str, Any]]) -> str:
     for entry in entries:
         commit = "no commit" if entry["commit"] is None else f"commit {entry['commit'][:7]}"
         dirty = " with changes" if entry["dirty"] else ""
-        names.append(f"{commit}{dirty} (code {entry['sha256'][:8]}) from step {entry['from_step']}")
+        known = f"{commit}{dirty} (code {entry['sha256'][:8]})"
+        names.append(f"{'unknown code' if entry['sha256'] == UNKNOWN.sha256 else known} from step {entry['from_step']}")
     return f"{stage} was trained by {len(entries)} versions of the code: {', '.join(names)}"
 
 

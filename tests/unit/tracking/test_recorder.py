@@ -85,6 +85,22 @@ def test_a_point_is_a_line_a_file_and_a_point_of_the_run(
     assert (run.info.status, run.data.tags["glcic.finished.train_joint"]) == ("FINISHED", "true")
 
 
+def test_a_training_that_goes_on_takes_the_run_that_has_its_curve(root: Path, tree: dict[str, Any]) -> None:
+    """Not the newer one of a training that started anew meanwhile, as after an edit of the code."""
+    first, anew = joint_curve(*[HEALTHY] * 4), joint_curve(*[WON] * 3)
+    train(recorder_of(tree), first, 2)
+    train(recorder_of(tree), anew, 3)
+    train(recorder_of(tree, curve=first[:2]), first, 4)
+    histories = [
+        [
+            (point.step, point.value)
+            for point in client_of(root).get_metric_history(run.info.run_id, "train_joint/d_loss_real")
+        ]
+        for run in runs_of(root, tree)
+    ]
+    assert sorted(histories) == sorted([[(k, 0.001) for k in (1, 2, 3)], [(k, 0.05) for k in (1, 2, 3, 4)]])
+
+
 def test_a_training_that_fails_is_killed_in_the_run(root: Path, tree: dict[str, Any]) -> None:
     with pytest.raises(KeyboardInterrupt), recorder_of(tree):
         raise KeyboardInterrupt

@@ -18,7 +18,7 @@ from glcic.training.checkpoints import (
     content_hash,
     saved_in,
 )
-from glcic.training.code import Version, changed, described, mixed, version_of
+from glcic.training.code import UNKNOWN, Version, changed, described, mixed, version_of
 from glcic.training.finished import settle
 from support.project import ROOT
 
@@ -179,7 +179,10 @@ def test_a_longer_training_is_set_aside_where_fewer_steps_are_wanted(
     assert step_of(checkpoints) == 200
     checkpoints.open(CODE, 199)
     assert step_of(checkpoints) is None
-    assert "step 200 (199 steps are wanted, and it has more)" in capsys.readouterr().err
+    assert (
+        "step 200 (199 steps are wanted; raise train_joint.steps before you continue from it)"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -220,6 +223,23 @@ def test_the_order_to_go_on_holds_until_something_is_saved(tmp_path: Path) -> No
     assert step_of(checkpoints) is None
 
 
+def test_an_order_is_for_one_code_and_names_none_that_trains_no_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = at(tmp_path)
+    checkpoints.open(CODE, 100)
+    save(checkpoints, 100)
+    (checkpoints.folder / "continue").touch()
+    for _ in range(2):
+        checkpoints.open(EDITED, 100)  # nothing is left to train
+        assert step_of(checkpoints) == 100
+        assert checkpoints.versions == [CODE]
+    assert capsys.readouterr() == ("", "")
+    checkpoints.open(Version(0, "c" * 40, False, {"src/loop.py": "3"}), 200)
+    assert step_of(checkpoints) is None
+    assert "set aside" in capsys.readouterr().err
+
+
 def test_a_training_that_is_repeated_cannot_fall_back_to_the_one_before(tmp_path: Path) -> None:
     checkpoints = at(tmp_path)
     checkpoints.open(CODE, STEPS)
@@ -252,6 +272,7 @@ def test_versions_are_those_that_left_steps(tmp_path: Path) -> None:
     checkpoints.started(100)  # the edited code repeats what the other did from there on
     assert [v.from_step for v in checkpoints.versions] == [0, 100]
     third = Version(0, "c" * 40, False, {"src/loop.py": "3"})
+    (checkpoints.folder / "continue").write_text("")
     checkpoints.open(third, STEPS)  # the edited code left nothing
     assert [(v.from_step, v.commit) for v in checkpoints.versions] == [(0, "a" * 40), (100, "c" * 40)]
     checkpoints.started(0)
@@ -261,11 +282,12 @@ def test_versions_are_those_that_left_steps(tmp_path: Path) -> None:
 def test_versions_in_words(tmp_path: Path) -> None:
     assert changed(CODE, EDITED) == ["src/loop.py"]
     assert changed(CODE, Version(0, None, False, {"src/loop.py": "1"})) == ["src/losses.py"]
-    entries = [CODE.plain(), Version(200, None, False, {}).plain()]
+    entries = [CODE.plain(), Version(200, None, False, {"a": "1"}).plain()]
     assert described("train_joint", entries) == (
         f"train_joint was trained by 2 versions of the code: commit aaaaaaa (code {CODE.sha256[:8]}) from step 0, "
-        f"no commit (code {Version(0, None, False, {}).sha256[:8]}) from step 200"
+        f"no commit (code {entries[1]['sha256'][:8]}) from step 200"
     )
+    assert "unknown code from step 0, commit" in described("train_joint", [UNKNOWN.plain(), CODE.plain()])
     for stage, text in (("train_joint", '{"code": [1, 2]}'), ("pretrain_generator", "{}")):
         (tmp_path / stage).mkdir()
         (tmp_path / stage / "params.json").write_text(text)
