@@ -36,6 +36,7 @@ def main(params: Params) -> None:
     configuration = load(paths.PARAMS)  # read early: the user may edit the file for the next run meanwhile
     started = time.monotonic()
     packed = {split: PackedImages(paths.IMAGES, split) for split in ("val", "test")}
+    packed["test"].check()
     methods = _methods(section.batch_size, packed["test"].mean_pixel)
     settle(paths.STATE_DIR, "train_joint", paths.GENERATOR.parent)
     sets = {split: draw_all(section, len(of), of.image_size) for split, of in packed.items()}

@@ -240,6 +240,19 @@ def test_repro_on_a_zip_in_celebas_layout(tmp_path: Path) -> None:
             assert private.name.encode() not in path.read_bytes()
 
 
+@pytest.mark.parametrize("stage", ["pretrain_generator", "evaluate"])
+def test_one_flipped_bit_of_the_images_is_found(finished: Project, tmp_path: Path, stage: str) -> None:
+    project = finished.copy(tmp_path / "project")
+    images = project.folder / "data/images/images.npy"
+    data = bytearray(images.read_bytes())
+    data[len(data) // 2] ^= 1
+    images.unlink()
+    images.write_bytes(data)
+    printed = project.stage(stage, expect=1)
+    assert "images.npy: damaged" in printed
+    assert "`dvc repro --force --single-item crop`" in printed
+
+
 def last_step(curve: Path) -> int:
     """The step of a curve's last point; 0 without one."""
     rows = curve.read_text().splitlines() if curve.exists() else []

@@ -25,12 +25,11 @@ from glcic.training.checkpoints import (
     checkpoint_key,
     code_and_inputs,
     read_finished,
-    read_versions,
     saved_in,
     set_aside,
     size_of,
 )
-from glcic.training.code import Version, changed, version_of
+from glcic.training.code import Version, version_of
 
 ROOT = paths.STATE_DIR / "checkpoints"
 
@@ -169,8 +168,8 @@ def _state(folder: Folder) -> str:
     key, code = _present(folder.stage)
     if key != folder.key:
         return "unfinished, with other parameters or inputs than now"
-    versions = read_versions(folder.path)
-    if (folder.path / CONTINUE).exists() or (versions and code and not changed(versions[-1], code)):
+    checkpoints = Checkpoints(paths.STATE_DIR, folder.stage, folder.key)
+    if code and (checkpoints.asked_to_continue(code) or not checkpoints.differing(code)):
         return "unfinished; `dvc repro` goes on from it"
     return "unfinished, by other code; `dvc repro` starts anew, unless --continue-from names it"
 

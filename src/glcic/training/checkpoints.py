@@ -192,12 +192,12 @@ class Checkpoints:
             self._remember_versions([code])
             return
         step = saved[-1].step
-        left = [version for version in self.versions if version.from_step < step]  # without those that saved no step
-        differing = changed(left[-1], code) if left else [f"a damaged {VERSIONS}, which hides by which"]
+        left, differing = self._left(), self.differing(code)
         if step > steps:
             self._set_aside(f"{steps} steps are wanted; raise {self.stage}.steps before you continue from it", step)
             left = [code]
-        elif differing and self._asked_to_continue(code):
+        elif differing and self.asked_to_continue(code):
+            write_text(self._continue, code.sha256, durable=True)
             left = left or [UNKNOWN]
             if step < steps:
                 print(
@@ -211,13 +211,18 @@ class Checkpoints:
             left = [code]
         self._remember_versions(left)
 
-    def _asked_to_continue(self, code: Version) -> bool:
+    def differing(self, code: Version) -> list[str]:
+        """Files by which this code differs from the one that made the last checkpoint."""
+        left = self._left()
+        return changed(left[-1], code) if left else [f"a damaged {VERSIONS}, which hides by which"]
+
+    def _left(self) -> list[Version]:
+        """Versions of the code without those that have saved no step."""
+        return [version for version in self.versions if version.from_step < self.saved[-1].step]
+
+    def asked_to_continue(self, code: Version) -> bool:
         """Whether the user has asked to go on under this code: the first that starts after the order."""
-        if not self._continue.exists():
-            return False
-        if not self._continue.read_text():
-            write_text(self._continue, code.sha256, durable=True)
-        return self._continue.read_text() == code.sha256
+        return self._continue.exists() and self._continue.read_text() in ("", code.sha256)
 
     def started(self, step: int) -> None:
         """Note that the training starts at this step; call it once, when every process has loaded its state.
@@ -249,7 +254,10 @@ class Checkpoints:
     @property
     def versions(self) -> list[Version]:
         """Versions of the code that train here, the present one last; empty if the file is missing or damaged."""
-        return read_versions(self.folder)
+        try:
+            return parsed(self._versions.read_text())
+        except (FileNotFoundError, ValueError, TypeError):
+            return []
 
     @property
     def saved(self) -> list[Saved]:
@@ -345,14 +353,6 @@ def read_finished(folder: Path) -> Finished | None:
         return Finished(**json.loads((folder / FINISHED).read_text()))
     except (FileNotFoundError, ValueError, TypeError):  # an unfinished training repeats its last steps at most
         return None
-
-
-def read_versions(folder: Path) -> list[Version]:
-    """Versions of the code that train in a folder; empty if there are none, or the file is damaged."""
-    try:
-        return parsed((folder / VERSIONS).read_text())
-    except (FileNotFoundError, ValueError, TypeError):
-        return []
 
 
 def size_of(folder: Path) -> int:

@@ -1,7 +1,7 @@
 """Base class of the training phases, and functions that they share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,7 +11,7 @@ from lightning_fabric import Fabric, wrappers
 from lightning_fabric.wrappers import _FabricModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from glcic.data.batches import Batch
 from glcic.masks.geometry import composite
@@ -54,6 +54,7 @@ class Phase(ABC):
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, Optimizer] = {}
         self.averages: dict[str, AveragedModel] = {}
+        self._ema_decays: dict[str, float] = {}
         self.memory: dict[str, Tensor] = {}
         self._wrapped: dict[str, _FabricModule] = {}
 
@@ -76,7 +77,9 @@ class Phase(ABC):
         called: Any = torch.compile(network) if compile_it else network
         self._wrapped[name], self.optimizers[name] = self.fabric.setup(called, made)
         if ema_decay is not None:
-            self.averages[name] = AveragedModel(network, multi_avg_fn=warmed_up(ema_decay), use_buffers=True)
+            # Batch norm's statistics are averaged with the weights: the live ones do not fit averaged weights.
+            self.averages[name] = AveragedModel(network, use_buffers=True)
+            self._ema_decays[name] = ema_decay
         self._wrapped[name].train()
         return self._wrapped[name]
 
@@ -89,7 +92,12 @@ class Phase(ABC):
             )
         optimizer.step()
         if name in self.averages:
-            self.averages[name].update_parameters(self.networks[name])
+            # With a constant decay, the average would hold on to the first weights, and to batch norm's first
+            # statistics, for about 1/(1 − decay) steps.
+            average = self.averages[name]
+            age = int(average.n_averaged)  # on the CPU: no wait for the device
+            average.multi_avg_fn = get_ema_multi_avg_fn(min(self._ema_decays[name], (1 + age) / (10 + age)))
+            average.update_parameters(self.networks[name])
 
     def scored(self, name: str) -> nn.Module:
         """Network to score and save: the moving average if there is one."""
@@ -109,24 +117,6 @@ class Phase(ABC):
     @abstractmethod
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
         """Compute scores on the validation images, with names that start with `val_`."""
-
-
-def warmed_up(decay: float) -> Callable[[PARAM_LIST, PARAM_LIST, Tensor | int], None]:
-    """Update rule of a moving average of age k, whose decay is min(decay, (1 + k) / (10 + k)).
-
-    With a constant decay, the average would hold on to the first weights, and to batch norm's first statistics, for
-    about 1/(1 − decay) steps. Statistics are averaged with the weights: the live ones do not fit averaged weights.
-
-    Returns:
-        A function of the averages, the present values (lists of tensors of equal shapes), and k, that changes the
-        averages. `AveragedModel` copies the first values, at k = 0, and calls it from then on.
-    """
-
-    def update(averages: PARAM_LIST, present: PARAM_LIST, age: Tensor | int) -> None:
-        k = int(age)
-        get_ema_multi_avg_fn(min(decay, (1 + k) / (10 + k)))(averages, present, age)
-
-    return update
 
 
 def region_of(batch: MaskedBatch, section: Reconstruction) -> Tensor:
