@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from glcic import paths
 from glcic.data.packed import PackedImages
@@ -18,8 +19,9 @@ from glcic.evaluation.scorer import Methods, Scorer
 from glcic.evaluation.tables import headline, means_of, write_methods
 from glcic.files import write_csv, write_text
 from glcic.inference.blending import blend
-from glcic.inference.classical import NearestTrainingImage, biharmonic, inpaint, mean_fill
+from glcic.inference.classical import biharmonic, inpaint, mean_fill
 from glcic.inference.completer import Completer
+from glcic.inference.nearest import Read, nearest_training_images
 from glcic.params import Params, load
 from glcic.tracking import Outputs, complete_run
 from glcic.training.finished import settle
@@ -37,11 +39,18 @@ def main(params: Params) -> None:
     started = time.monotonic()
     packed = {split: PackedImages(paths.IMAGES, split) for split in ("val", "test")}
     packed["test"].check()
+    training = PackedImages(paths.IMAGES, "train")
     methods = _methods(section.batch_size, packed["test"].mean_pixel)
     settle(paths.STATE_DIR, "train_joint", paths.GENERATOR.parent)
     sets = {split: draw_all(section, len(of), of.image_size) for split, of in packed.items()}
     store(paths.REPORT.masks, sets)
     write_csv(paths.REPORT.manifest, manifest(sets, section.mask_seed, packed["test"].summary["sha256"]))
+    of_test = nearest_training_images(
+        training,
+        packed["test"].read,
+        [mask_set.masks for mask_set in sets["test"]],
+        num_threads=params.runtime.num_threads,
+    )  # before the scorer starts, which leaves one thread to each process
     with Scorer(
         methods,
         batch_size=section.batch_size,
@@ -49,7 +58,10 @@ def main(params: Params) -> None:
         extra_metrics=section.extra_metrics,
     ) as scorer:
         val = [scorer.score(packed["val"], mask_set, alone="completion") for mask_set in sets["val"]]
-        test = [scorer.score(packed["test"], mask_set) for mask_set in sets["test"]]
+        test = [
+            scorer.score(packed["test"], mask_set, given={"nearest": _chosen(training, nearest)})
+            for mask_set, nearest in zip(sets["test"], of_test, strict=True)
+        ]
     of_split = [table.assign(split=split) for split, found in (("val", val), ("test", test)) for table, _ in found]
     scores = pd.concat(of_split, ignore_index=True)
     scores.insert(0, "split", scores.pop("split"))
@@ -57,7 +69,7 @@ def main(params: Params) -> None:
     write_text(paths.REPORT.methods, write_methods(means_of(test)))
     write_text(paths.REPORT.validation, write_methods(means_of(val)))
     write_text(paths.REPORT.metrics, json.dumps(headline(means_of(val), means_of(test)), indent=2) + "\n")
-    _draw_figure(packed["test"], sets["test"], methods, section.figure_rows)
+    _draw_figure(packed["test"], sets["test"], methods, training, of_test, section.figure_rows)
     _write_gallery(packed["test"], sets["test"], scores, methods, section.gallery)
     seconds = time.monotonic() - started
     complete_run(
@@ -82,15 +94,31 @@ def _methods(batch_size: int, mean_pixel: Sequence[float]) -> Methods:
             "biharmonic": biharmonic,
         },
         refinements={"blended": ("completion", blend)},
-        of_blocks={"nearest": NearestTrainingImage(PackedImages(paths.IMAGES, "train"))},
     )
 
 
-def _draw_figure(packed: PackedImages, sets: Sequence[MaskSet], methods: Methods, rows: int) -> None:
-    """Draw a few test images, spread over the split, with the mask sets in turn."""
+def _chosen(training: PackedImages, numbers: NDArray[np.int64]) -> Read:
+    """Reads for each test image the training image whose number within its split was found, (test images,)."""
+    return lambda items: training.read(numbers[items])
+
+
+def _draw_figure(
+    packed: PackedImages,
+    sets: Sequence[MaskSet],
+    methods: Methods,
+    training: PackedImages,
+    nearest: NDArray[np.int64],
+    rows: int,
+) -> None:
+    """Draw a few test images, spread over the split, with the mask sets in turn.
+
+    Args:
+        nearest: (mask sets, test images), numbers of the nearest training images.
+    """
     items, masks = shown(sets, rows)
     truth = packed.read(items)
-    completed = methods.complete(truth, masks)
+    found = training.read(nearest[np.arange(len(items)) % len(sets), items])
+    completed = methods.complete(truth, masks, {"nearest": np.where(masks == 1, found, truth)})
     columns = {
         "input": in_white(truth, masks),
         **{METHODS[name]: completed[name] for name in reversed(completed)},

@@ -17,6 +17,7 @@ from glcic.data.packed import PackedImages
 from glcic.evaluation import definitions
 from glcic.evaluation.mask_sets import MaskSet
 from glcic.evaluation.metrics import score
+from glcic.inference.nearest import Read
 from glcic.masks.geometry import Pixels
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Methods:
     Attributes:
         of_parts: methods that complete a few images at a time, in any process.
         refinements: name → the method whose composites are refined, and the refinement.
-        of_blocks: methods that complete many images at once, in this process, because that is faster.
+        of_blocks: methods that complete many images at once, in the scorer's own process.
     """
 
     of_parts: Mapping[str, Method]
@@ -51,14 +52,15 @@ class Methods:
         Args:
             images: images (N, 3, S, S) as uint8.
             masks: masks (N, 1, S, S) as uint8, 1 in the hole.
-            given: composites of the methods `of_blocks`, if they already exist.
+            given: composites that exist already, of other methods or of some `of_blocks`.
 
         Returns:
             Composites (N, 3, S, S) by method, in the order of the tables.
         """
-        if given is None:
-            given = {name: method(images, masks) for name, method in self.of_blocks.items()}
-        completed = {name: method(images, masks) for name, method in self.of_parts.items()} | dict(given)
+        completed = dict(given or {})
+        for name, method in [*self.of_blocks.items(), *self.of_parts.items()]:
+            if name not in completed:
+                completed[name] = method(images, masks)
         for name, (source, refine) in self.refinements.items():
             completed[name] = refine(completed[source], images, masks)
         known = [name for name in definitions.METHODS if name in completed]
@@ -66,7 +68,7 @@ class Methods:
 
 
 Result = tuple[dict[str, Pixels], dict[str, list[dict[str, float]]]]  # composites and scores by method
-# Images, masks, composites of `of_blocks`, one method alone.
+# Images, masks, composites that exist already, one method alone.
 Task = tuple[Pixels, Pixels, dict[str, Pixels], str | None]
 
 
@@ -115,7 +117,7 @@ class Scorer:
         mask_set: MaskSet,
         *,
         alone: str | None = None,
-        given: Mapping[str, Pixels] | None = None,
+        given: Mapping[str, Read] | None = None,
     ) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
         """Score the methods on one mask set.
 
@@ -123,7 +125,8 @@ class Scorer:
             packed: the images of a split, N of side S.
             mask_set: one mask for each image.
             alone: name of a single method of `of_parts` to score; None scores all methods.
-            given: existing composites (N, 3, S, S) of other methods, as uint8.
+            given: what other methods put into the holes, read by the images' numbers within the split: (n, 3, S, S),
+                uint8. Pixels outside the holes are ignored.
 
         Returns:
             A table with one row per method and image: mask_set, method, row, file, identity, top, left, height, width,
@@ -144,7 +147,7 @@ class Scorer:
                 images, masks = packed.read(items), mask_set.masks[items]
                 brightness += (images.mean(axis=(1, 2, 3)) / 255).tolist()
                 made = {name: method(images, masks) for name, method in methods.of_blocks.items()}
-                made |= {name: composites[items] for name, composites in (given or {}).items()}
+                made |= {name: np.where(masks == 1, read(items), images) for name, read in (given or {}).items()}
                 for completed, scored in self._map(images, masks, made, alone):
                     for name, rows in scored.items():
                         found.setdefault(name, []).extend(rows)

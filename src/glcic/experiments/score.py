@@ -179,7 +179,7 @@ def score_system(folder: Path, name: str) -> None:
     ) as scorer:
         for mask_set in sets:
             masks = stored(paths.REPORT.masks, "test", mask_set, packed.image_size)
-            found.append(scorer.score(packed, masks, given={name: completions(folder, packed, masks)}))
+            found.append(scorer.score(packed, masks, given={name: completions(folder, packed, masks).__getitem__}))
     theirs = pd.concat([scores for scores, _ in found], ignore_index=True).replace([np.inf, -np.inf], np.nan)
     ours = pd.read_csv(paths.REPORT.scores)
     ours = ours[(ours["split"] == "test") & ours["mask_set"].isin(sets)]

@@ -92,7 +92,8 @@ def test_refined_and_given_methods_stand_in_the_order_of_the_tables(packed: Pack
         refinements={"blended": ("completion", lambda completed, images, masks: images)},
         of_blocks={"nearest": ground_truth},
     )
-    given = {"theirs": noisy(packed.read(np.arange(len(packed))), mask_set.masks)}
+    theirs = noisy(packed.read(np.arange(len(packed))), np.ones_like(mask_set.masks))  # not only in the holes
+    given = {"theirs": theirs.__getitem__}
     with Scorer(methods, batch_size=len(packed), processes=1) as scorer:
         table = scorer.score(packed, mask_set, given=given)[0]
         alone = scorer.score(packed, mask_set, alone="completion")[0]

@@ -1,9 +1,7 @@
-"""Classical completions: what they change, what they must not see, and which training image is nearest."""
+"""Classical completions: what they change, and what they must not see."""
 
-import json
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from skimage.restoration import inpaint_biharmonic
 
-from glcic.data.packed import PackedImages
-from glcic.inference.classical import NearestTrainingImage, biharmonic, hide, inpaint, mean_fill
+from glcic.inference.classical import biharmonic, hide, inpaint, mean_fill
 from glcic.masks.geometry import box_masks
 
 Images = NDArray[np.uint8]
@@ -48,30 +45,16 @@ MASKS = box_masks(
 MASKS[0, 0, 20:23, 1:20] = 1  # and a second hole
 
 
-def training(folder: Path, images: Images) -> PackedImages:
-    """Packed images of which every second one is of the training split."""
-    packed = np.repeat(images, 2, axis=0)
-    np.save(folder / "images.npy", packed)
-    lines = [f"{row},{row}.png,{'val' if row % 2 else 'train'},\n" for row in range(len(packed))]
-    (folder / "index.csv").write_text("row,file,split,identity\n" + "".join(lines))
-    (folder / "summary.json").write_text(json.dumps({"image_size": images.shape[-1], "mean_pixel": [0.5, 0.5, 0.5]}))
-    return PackedImages(folder, "train")
-
-
 @pytest.fixture
-def baseline(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Images, Images], Images]:
+def baseline(request: pytest.FixtureRequest) -> Callable[[Images, Images], Images]:
     if request.param == "mean_fill":
         return lambda images, masks: mean_fill(images, masks, [0.2, 0.4, 0.6])
     if request.param == "biharmonic":
         return biharmonic
-    if request.param == "nearest":
-        return NearestTrainingImage(training(tmp_path, noise(5, 3, S, S, seed=9)), block=2)
     return lambda images, masks: inpaint(images, masks, request.param)
 
 
-baselines = pytest.mark.parametrize(
-    "baseline", ["mean_fill", "telea", "navier_stokes", "biharmonic", "nearest"], indirect=True
-)
+baselines = pytest.mark.parametrize("baseline", ["mean_fill", "telea", "navier_stokes", "biharmonic"], indirect=True)
 
 
 @baselines
@@ -147,50 +130,3 @@ def test_one_visible_pixel_is_enough() -> None:
         warnings.simplefilter("error")
         completed = biharmonic(images, masks)
     assert np.array_equal(completed, np.broadcast_to(images[:, :, 3:4, 4:5], images.shape))
-
-
-def nearest_by_hand(train: Images, images: Images, masks: Images) -> list[int]:
-    difference = (train[None].astype(int) - images[:, None]) * (masks[:, None] == 0)
-    return np.square(difference).sum(axis=(2, 3, 4)).argmin(axis=1).tolist()
-
-
-@pytest.mark.parametrize(("block", "images"), [(1, 1), (2, 3), (3, 4), (7, 9), (256, 512)])
-def test_the_nearest_training_image_whatever_the_blocks(tmp_path: Path, block: int, images: int) -> None:
-    train, tests = noise(7, 3, S, S, seed=1), noise(len(MASKS), 3, S, S, seed=2)
-    nearest = NearestTrainingImage(training(tmp_path, train), block, images)
-    found = nearest.nearest(tests, MASKS)
-    assert found.tolist() == nearest_by_hand(train, tests, MASKS)
-    assert len(set(found.tolist())) > 2
-    assert np.array_equal(nearest(tests, MASKS), np.where(MASKS == 1, train[found], tests))
-
-
-def test_an_image_is_nearest_to_itself(tmp_path: Path) -> None:
-    train = noise(6, 3, S, S, seed=1)
-    order = [4, 0, 5, 2]
-    completed = NearestTrainingImage(training(tmp_path, train), block=4)(hide(train[order], MASKS[:4]), MASKS[:4])
-    assert np.array_equal(completed, train[order])
-
-
-@pytest.mark.parametrize("block", [1, 2, 5])
-def test_of_equally_near_images_the_first(tmp_path: Path, block: int) -> None:
-    train = np.repeat(noise(1, 3, S, S), 5, axis=0)
-    train[0] ^= 255
-    train[2:, :, 4:10, 5:12] ^= 255  # differs under the first hole alone
-    nearest = NearestTrainingImage(training(tmp_path, train), block)
-    assert nearest.nearest(train[4:], MASKS[:1]).tolist() == [1]
-    assert nearest.nearest(train[4:], MASKS[-1:]).tolist() == [0]  # nothing visible: all are equally near
-
-
-def test_distances_are_exact_where_32_bits_are_not(tmp_path: Path) -> None:
-    """Two images whose squared distances, 3 · 96² · 255² apart from the last, differ by 1."""
-    size = 96
-    train = np.full((2, 3, size, size), 255, np.uint8)
-    train[0, 0, -1, -1] = 254  # one level nearer to black, in one of 27,648 values
-    train[0, 0, 0, 0], train[1, 0, 0, 0] = 23, 5
-    train[1, 0, 0, 1], train[0, 0, 0, 1] = 0, 0
-    black, mask = np.zeros((1, 3, size, size), np.uint8), np.zeros((1, 1, size, size), np.uint8)
-    squares = np.square(train.astype(np.int64)).sum(axis=(1, 2, 3))
-    assert squares[0] != squares[1]
-    assert np.float32(squares[0]) == np.float32(squares[1])
-    found = NearestTrainingImage(training(tmp_path, train)).nearest(black, mask)
-    assert found.tolist() == [int(squares.argmin())]
