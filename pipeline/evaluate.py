@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from glcic import paths
@@ -20,7 +21,7 @@ from glcic.evaluation.tables import headline, means_of, write_methods
 from glcic.files import write_csv, write_text
 from glcic.inference.blending import blend
 from glcic.inference.classical import biharmonic, inpaint, mean_fill
-from glcic.inference.completer import Completer
+from glcic.inference.completer import Completer, device_of
 from glcic.inference.nearest import Read, nearest_training_images
 from glcic.params import Params, load
 from glcic.tracking import Outputs, complete_run
@@ -40,7 +41,8 @@ def main(params: Params) -> None:
     packed = {split: PackedImages(paths.IMAGES, split) for split in ("val", "test")}
     packed["test"].check()
     training = PackedImages(paths.IMAGES, "train")
-    methods = _methods(section.batch_size, packed["test"].mean_pixel)
+    device = device_of(params.runtime.accelerator)
+    methods = _methods(section.batch_size, packed["test"].mean_pixel, device)
     settle(paths.STATE_DIR, "train_joint", paths.GENERATOR.parent)
     sets = {split: draw_all(section, len(of), of.image_size) for split, of in packed.items()}
     store(paths.REPORT.masks, sets)
@@ -49,6 +51,7 @@ def main(params: Params) -> None:
         training,
         packed["test"].read,
         [mask_set.masks for mask_set in sets["test"]],
+        device=device,
         num_threads=params.runtime.num_threads,
     )  # before the scorer starts, which leaves one thread to each process
     with Scorer(
@@ -79,21 +82,24 @@ def main(params: Params) -> None:
     )
 
 
-def _methods(batch_size: int, mean_pixel: Sequence[float]) -> Methods:
-    """All methods of the tables: the trained networks and the classical baselines."""
-    completion, pretrained = Completer(paths.GENERATOR), Completer(paths.PRETRAINED)
+def _methods(batch_size: int, mean_pixel: Sequence[float], device: torch.device) -> Methods:
+    """All methods of the tables but `nearest`: the trained networks and the classical baselines."""
+    networks = {
+        name: partial(completer, batch_size=batch_size)
+        for name, weights in (("completion", paths.GENERATOR), ("pretrained", paths.PRETRAINED))
+        if (completer := Completer(weights, device)).steps  # 0: the phase was skipped
+    }
+    on_cpu = device.type == "cpu"  # in all processes; a GPU is used by one
     return Methods(
         {
-            "completion": partial(completion, batch_size=batch_size),
-            **(
-                {"pretrained": partial(pretrained, batch_size=batch_size)} if pretrained.steps else {}
-            ),  # 0: the phase was skipped
+            **(networks if on_cpu else {}),
             "mean_fill": partial(mean_fill, mean_pixel=mean_pixel),
             "telea": partial(inpaint, method="telea"),
             "navier_stokes": partial(inpaint, method="navier_stokes"),
             "biharmonic": biharmonic,
         },
         refinements={"blended": ("completion", blend)},
+        of_blocks={} if on_cpu else networks,
     )
 
 
@@ -143,8 +149,8 @@ def _write_gallery(
         items = found.pop("item").to_numpy()
         if len(items):
             truth, masks = packed.read(items), mask_set.masks[items]
-            networks = [name for name in ("pretrained", "completion") if name in methods.of_parts]
-            completed = [methods.of_parts[name](truth, masks) for name in networks]
+            networks = [name for name in ("pretrained", "completion") if name in methods.whole]
+            completed = [methods.whole[name](truth, masks) for name in networks]
             tiles = np.stack([in_white(truth, masks), *completed, truth], axis=1)
             write_tiles(paths.REPORT.gallery / f"{mask_set.name}.png", tiles)
         tables.append(found.assign(mask_set=mask_set.name))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Self
@@ -35,16 +35,25 @@ class Methods:
     Attributes:
         of_parts: methods that complete a few images at a time, in any process.
         refinements: name → the method whose composites are refined, and the refinement.
-        of_blocks: methods that complete many images at once, in the scorer's own process.
+        of_blocks: methods that complete many images at once, in the scorer's own process: networks on a GPU.
     """
 
     of_parts: Mapping[str, Method]
     refinements: Mapping[str, tuple[str, Refinement]] = field(default_factory=dict)
     of_blocks: Mapping[str, Method] = field(default_factory=dict)
 
+    @property
+    def whole(self) -> dict[str, Method]:
+        """The methods that complete images by themselves: all but the refinements."""
+        return {**self.of_parts, **self.of_blocks}
+
     def alone(self, name: str) -> "Methods":
-        """Select a single method of `of_parts`."""
-        return Methods({name: self.of_parts[name]})
+        """Select a single method, which is no refinement."""
+        of_parts, of_blocks = (
+            {one: method for one, method in methods.items() if one == name}
+            for methods in (self.of_parts, self.of_blocks)
+        )
+        return Methods(of_parts, of_blocks=of_blocks)
 
     def complete(self, images: Pixels, masks: Pixels, given: Mapping[str, Pixels] | None = None) -> dict[str, Pixels]:
         """Complete images with all methods.
@@ -58,7 +67,7 @@ class Methods:
             Composites (N, 3, S, S) by method, in the order of the tables.
         """
         completed = dict(given or {})
-        for name, method in [*self.of_blocks.items(), *self.of_parts.items()]:
+        for name, method in self.whole.items():
             if name not in completed:
                 completed[name] = method(images, masks)
         for name, (source, refine) in self.refinements.items():
@@ -94,8 +103,9 @@ class Scorer:
         _one_thread()
         self._pool: ProcessPoolExecutor | None = None
         if processes > 1:
+            of_parts = replace(methods, of_blocks={})  # what is on a GPU stays in this process
             self._pool = ProcessPoolExecutor(
-                processes, get_context("spawn"), _start, (methods, frozenset(extra_metrics))
+                processes, get_context("spawn"), _start, (of_parts, frozenset(extra_metrics))
             )
         self._lpips: Lpips | None = None
         if "lpips" in extra_metrics:
@@ -124,7 +134,7 @@ class Scorer:
         Args:
             packed: the images of a split, N of side S.
             mask_set: one mask for each image.
-            alone: name of a single method of `of_parts` to score; None scores all methods.
+            alone: name of a single method to score, which is no refinement; None scores all methods.
             given: what other methods put into the holes, read by the images' numbers within the split: (n, 3, S, S),
                 uint8. Pixels outside the holes are ignored.
 

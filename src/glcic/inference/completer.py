@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
+from torch.backends import cudnn
 from torch.nn.functional import pad
 
 from glcic.errors import UserError
@@ -21,33 +22,56 @@ GENERATOR: TypeAdapter[GlcicParams | UNetParams] = TypeAdapter(
 )
 
 
+def device_of(accelerator: str) -> torch.device:
+    """Find the device that `runtime.accelerator` stands for; `auto` is a GPU if there is one, and else the CPU.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if accelerator == "auto":
+        return torch.device(next(name for name, there in available.items() if there))
+    if not available[accelerator]:
+        raise UserError(f"runtime.accelerator = {accelerator}: not available here; accelerator: cpu always works")
+    return torch.device(accelerator)
+
+
 class Completer:
-    """Completes images with the weights of one file, on the CPU, in 32 bits.
+    """Completes images with the weights of one file, in 32 bits.
+
+    On another device a pixel may differ by a level of 255, as it may on another processor.
 
     Attributes:
+        device: where the network computes.
         network: the generator, in eval mode.
         preprocessor: preprocessing with the fill, mask dilation and range of the training.
         image_size: side of the training images, in pixels.
         steps: number of training steps in the stage that wrote the weights; 0 if it trained nothing.
     """
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Path, device: torch.device | str = "cpu") -> None:
         """Load weights.
+
+        Args:
+            weights: a weights file of a generator.
+            device: where to compute.
 
         Raises:
             UserError: the file is missing, or not a weights file of a generator.
         """
+        self.device = torch.device(device)
         state, about = load_weights(weights)
         try:
             input_params = Input.model_validate(about["input"])
             self.network = build_generator(GENERATOR.validate_python(about["generator"]), input_params)
             self.network.load_state_dict(state)
-            self.preprocessor = Preprocessor(input_params, torch.tensor(about["mean_pixel"]))
+            mean_pixel = torch.tensor(about["mean_pixel"])
             self.image_size: int = about["image_size"]
             self.steps: int = about["step"]
         except (KeyError, RuntimeError, ValidationError):
             raise UserError(f"{weights}: not the weights of a generator; name another file") from None
-        self.network.eval().to(memory_format=torch.channels_last)
+        self.preprocessor = Preprocessor(input_params, mean_pixel.to(self.device))
+        self.network.eval().to(self.device).to(memory_format=torch.channels_last)
 
     def __call__(self, images: NDArray[np.uint8], masks: NDArray[np.uint8], batch_size: int = 1) -> NDArray[np.uint8]:
         """Complete images, `batch_size` at a time.
@@ -71,7 +95,7 @@ class Completer:
             mask = torch.zeros((batch_size, *masks.shape[1:]))
             image[:n] = torch.from_numpy(images[part]).float() / 255
             mask[:n] = torch.from_numpy(masks[part]).float()
-            completed[part] = self._complete(image, mask)[:n].numpy()
+            completed[part] = self._complete(image.to(self.device), mask.to(self.device))[:n].cpu().numpy()
         return completed
 
     def _complete(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -80,6 +104,7 @@ class Completer:
         margin = (0, -width % stride, 0, -height % stride)
         masked = self.preprocessor(image, mask)
         filled = pad(masked.filled, margin, mode="replicate").contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode():
+        # Without TF32, which cuDNN would use by default and which rounds to 10 bits.
+        with torch.inference_mode(), cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             output = self.network(filled, pad(masked.dilated, margin))[..., :height, :width]
         return (composite(self.preprocessor.to_unit(output), image, mask) * 255).round().clamp(0, 255).byte()

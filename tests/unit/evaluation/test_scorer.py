@@ -1,10 +1,12 @@
 """Methods whose scores are known beforehand score as they must, whoever computes them."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from glcic.data.packed import PackedImages
 from glcic.evaluation.definitions import METRICS
@@ -12,9 +14,15 @@ from glcic.evaluation.figures import chosen
 from glcic.evaluation.mask_sets import MaskSet, draw
 from glcic.evaluation.scorer import Methods, Pixels, Scorer
 from glcic.evaluation.tables import Scores, headline, means, read_methods, write_methods
+from glcic.inference.blending import blend
 from glcic.inference.classical import mean_fill
+from glcic.inference.completer import Completer, device_of
+from glcic.networks.weights import save_weights
 from glcic.report.bootstrap import Bootstrap, intervals
-from support.project import Project
+from support.networks import generator
+from support.project import ABOUT, Project
+
+GPU = device_of("auto").type != "cpu"
 
 
 @pytest.fixture
@@ -114,14 +122,50 @@ def test_scores_say_which_image_and_which_hole(packed: PackedImages) -> None:
     assert own["brightness"].to_numpy() == pytest.approx(truth.mean(axis=(1, 2, 3)) / 255)
 
 
-def test_the_number_of_processes_changes_no_byte(finished: Project, tmp_path: Path) -> None:
+def test_a_network_in_the_scorers_own_process_scores_as_in_others(packed: PackedImages, tmp_path: Path) -> None:
+    """As on a GPU: its batches have the same size there, so that even the rounding is the same on one device."""
+    torch.manual_seed(0)
+    save_weights(tmp_path / "weights.safetensors", generator(0.0625).state_dict(), ABOUT)
+    network = partial(Completer(tmp_path / "weights.safetensors", "cpu"), batch_size=3)
+    mask_set = draw("box", 0, len(packed), packed.image_size)
+    refined = {"blended": ("completion", blend)}
+    with Scorer(Methods({"completion": network}, refined), batch_size=3, processes=2) as scorer:
+        in_others = scorer.score(packed, mask_set)[0]
+    own = Methods({}, refined, {"completion": network, "idle": lambda images, masks: images})  # which no pickle takes
+    with Scorer(own, batch_size=3, processes=2) as scorer:
+        in_own = scorer.score(packed, mask_set)[0]
+        alone = scorer.score(packed, mask_set, alone="completion")[0]
+    pd.testing.assert_frame_equal(in_own[in_own["method"] != "idle"].reset_index(drop=True), in_others)
+    pd.testing.assert_frame_equal(alone, in_others[in_others["method"] == "completion"])
+
+
+RUNTIMES = [
+    {"num_threads": 2},
+    pytest.param({"accelerator": "auto"}, marks=pytest.mark.skipif(GPU, reason="a GPU rounds differently")),
+]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_neither_processes_nor_the_choice_of_a_device_changes_a_byte(
+    finished: Project, tmp_path: Path, runtime: dict[str, object]
+) -> None:
     project = finished.copy(tmp_path / "copy")
     written = ("reports/*.csv", "reports/*.json", "reports/masks.npz", "reports/gallery/*", "reports/figures/*")
     before = project.bytes_of(*written)
-    project.set({"runtime": {"num_threads": 2}})
+    project.set({"runtime": runtime})
     (project.folder / "reports/scores.csv").unlink()  # a link into DVC's cache, or read-only
     project.stage("evaluate")
     assert project.bytes_of(*written) == before
+
+
+@pytest.mark.skipif(GPU, reason="there is one")
+def test_a_missing_device_is_named(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "copy")
+    project.set({"runtime": {"accelerator": "cuda"}})
+    printed = project.stage("evaluate", expect=1)
+    assert printed.splitlines()[-1] == (
+        "error: runtime.accelerator = cuda: not available here; accelerator: cpu always works"
+    )
 
 
 def test_no_table_has_nan_or_infinity(finished: Project) -> None:
