@@ -17,7 +17,7 @@ from glcic.evaluation.definitions import METHODS
 from glcic.evaluation.figures import chosen, completions_figure, write_tiles
 from glcic.evaluation.mask_sets import MaskSet, draw_all, in_white, manifest, shown, store
 from glcic.evaluation.scorer import Methods, Scorer
-from glcic.evaluation.tables import headline, means_of, write_methods
+from glcic.evaluation.tables import headline, images_of, means_of, write_methods
 from glcic.files import write_csv, write_text
 from glcic.inference.blending import blend
 from glcic.inference.classical import biharmonic, inpaint, mean_fill
@@ -59,6 +59,7 @@ def main(params: Params) -> None:
         batch_size=section.batch_size,
         processes=params.runtime.num_threads,
         extra_metrics=section.extra_metrics,
+        images=section.images,
     ) as scorer:
         val = [scorer.score(packed["val"], mask_set, alone="completion") for mask_set in sets["val"]]
         test = [
@@ -69,8 +70,8 @@ def main(params: Params) -> None:
     scores = pd.concat(of_split, ignore_index=True)
     scores.insert(0, "split", scores.pop("split"))
     write_csv(paths.REPORT.scores, scores.replace([np.inf, -np.inf], np.nan), float_format="%.6g")
-    write_text(paths.REPORT.methods, write_methods(means_of(test)))
-    write_text(paths.REPORT.validation, write_methods(means_of(val)))
+    for path, split, found in ((paths.REPORT.methods, "test", test), (paths.REPORT.validation, "val", val)):
+        write_text(path, write_methods(means_of(found), images_of(scores[scores["split"] == split])))
     write_text(paths.REPORT.metrics, json.dumps(headline(means_of(val), means_of(test)), indent=2) + "\n")
     _draw_figure(packed["test"], sets["test"], methods, training, of_test, section.figure_rows)
     _write_gallery(packed["test"], sets["test"], scores, methods, section.gallery)

@@ -405,6 +405,7 @@ class Evaluate(Section):
     mask_seed: Seed
     mask_folder: MaskFolder | None
     extra_metrics: Annotated[list[ExtraMetric], AfterValidator(_distinct)]
+    images: Count | None
     batch_size: Count
     figure_rows: Count
     gallery: Annotated[int, Field(ge=0)]

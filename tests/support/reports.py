@@ -14,7 +14,7 @@ def write_report(folder: Path, psnr: float | None = 26.4) -> Path:
     metrics = {"test": {"l1_hole": 6.5, "psnr": psnr, "ssim": None}}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     scores: dict[str, float | None] = {"l1_hole": 14.0, "l1": 3.5, "psnr": None, "ssim": 0.7}
-    (folder / "methods.csv").write_text(write_methods({"center": {"telea": scores}}))
+    (folder / "methods.csv").write_text(write_methods({"center": {"telea": scores}}, {"center": {"telea": 4}}))
     return folder
 
 

@@ -57,6 +57,7 @@ def test_every_parameter_has_a_comment() -> None:
         ({"download": {"image_folder": {"split_ratios": [0.5, 0.2, 0.1]}}}, ["download.image_folder", "sum to 1"]),
         ({"evaluate": {"mask_sets": ["center", "center"]}}, ["evaluate", "twice"]),
         ({"evaluate": {"mask_seed": -1}}, ["evaluate.mask_seed", "greater than or equal to 0"]),
+        ({"evaluate": {"images": 0}}, ["evaluate.images", "greater than or equal to 1"]),
     ],
 )
 def test_bad_values_are_refused_by_name(change: dict[str, Any], named: list[str]) -> None:

@@ -78,6 +78,9 @@ METHODS = {
     "nearest": "nearest training image",
 }
 
+# Methods that complete one image after another, for milliseconds each; evaluate.images limits them.
+SLOW = ("telea", "navier_stokes", "biharmonic")
+
 RANKS = ("best", "median", "worst")  # completions shown in a gallery
 
 # Top and left, for images of 128 pixels: at least 16 from the edge, as in the system that these masks come from.

@@ -105,31 +105,40 @@ class SetDistances:
                 features.append(self._network(torch.tensor(images[start : start + BATCH])))
         return torch.cat(features)
 
-    def between(self, features: Tensor) -> dict[str, float]:
-        """Compute the distances, by kind, between the set with these features (N, 2048) and the ground truth."""
-        if min(len(features), len(self._truth)) < 2:
+    def between(self, features: Tensor, chosen: NDArray[np.bool_] | None = None) -> dict[str, float]:
+        """Compute the distances between completions and the ground truth.
+
+        Args:
+            features: features (n, 2048) of the completions.
+            chosen: (N,), which images of the ground truth were completed; None: all.
+
+        Returns:
+            The distances by kind.
+        """
+        truth = self._truth if chosen is None else self._truth[torch.from_numpy(chosen)]
+        if min(len(features), len(truth)) < 2:
             return dict.fromkeys(self._kinds, np.nan)
         distances = {"fid": self._fid, "kid": self._kid}
-        return {kind: distances[kind](features) for kind in self._kinds}
+        return {kind: distances[kind](features, truth) for kind in self._kinds}
 
-    def _fid(self, features: Tensor) -> float:
+    def _fid(self, features: Tensor, truth: Tensor) -> float:
         from torchmetrics.image.fid import FrechetInceptionDistance
 
         fid = FrechetInceptionDistance(_Ready())
-        fid.update(self._truth, real=True)
+        fid.update(truth, real=True)
         fid.update(features, real=False)
         return float(fid.compute())
 
-    def _kid(self, features: Tensor) -> float:
+    def _kid(self, features: Tensor, truth: Tensor) -> float:
         from torchmetrics.image.kid import KernelInceptionDistance
 
-        n = min(len(features), len(self._truth))
+        n = min(len(features), len(truth))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*will save all extracted features")
             kid = KernelInceptionDistance(
                 _Ready(), subsets=KID_SUBSETS if n > KID_SUBSET else 1, subset_size=min(n, KID_SUBSET)
             )
-        kid.update(self._truth, real=True)
+        kid.update(truth, real=True)
         kid.update(features, real=False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from glcic.data.packed import PackedImages
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 Method = Callable[[Pixels, Pixels], Pixels]  # images (N, 3, S, S), masks (N, 1, S, S) → composites (N, 3, S, S)
 Refinement = Callable[[Pixels, Pixels, Pixels], Pixels]  # composites, images, masks → composites
+Chosen = NDArray[np.bool_]  # (N,), which of N images the slow methods complete
 BLOCK = 512  # number of images whose completions are kept in memory at a time
 
 
@@ -55,21 +57,28 @@ class Methods:
         )
         return Methods(of_parts, of_blocks=of_blocks)
 
-    def complete(self, images: Pixels, masks: Pixels, given: Mapping[str, Pixels] | None = None) -> dict[str, Pixels]:
+    def complete(
+        self, images: Pixels, masks: Pixels, given: Mapping[str, Pixels] | None = None, chosen: Chosen | None = None
+    ) -> dict[str, Pixels]:
         """Complete images with all methods.
 
         Args:
             images: images (N, 3, S, S) as uint8.
             masks: masks (N, 1, S, S) as uint8, 1 in the hole.
             given: composites that exist already, of other methods or of some `of_blocks`.
+            chosen: (N,), which images the slow methods complete; None: all.
 
         Returns:
-            Composites (N, 3, S, S) by method, in the order of the tables.
+            Composites (N, 3, S, S) by method, in the order of the tables; of slow methods only those of chosen images.
         """
         completed = dict(given or {})
         for name, method in self.whole.items():
-            if name not in completed:
+            if name in completed:
+                continue
+            if chosen is None or name not in definitions.SLOW:
                 completed[name] = method(images, masks)
+            else:
+                completed[name] = method(images[chosen], masks[chosen]) if chosen.any() else images[:0]
         for name, (source, refine) in self.refinements.items():
             completed[name] = refine(completed[source], images, masks)
         known = [name for name in definitions.METHODS if name in completed]
@@ -77,8 +86,8 @@ class Methods:
 
 
 Result = tuple[dict[str, Pixels], dict[str, list[dict[str, float]]]]  # composites and scores by method
-# Images, masks, composites that exist already, one method alone.
-Task = tuple[Pixels, Pixels, dict[str, Pixels], str | None]
+# Images, masks, which of them the slow methods complete, composites that exist already, one method alone.
+Task = tuple[Pixels, Pixels, Chosen, dict[str, Pixels], str | None]
 
 
 class Scorer:
@@ -89,7 +98,13 @@ class Scorer:
     """
 
     def __init__(
-        self, methods: Methods, *, batch_size: int, processes: int, extra_metrics: Collection[str] = ()
+        self,
+        methods: Methods,
+        *,
+        batch_size: int,
+        processes: int,
+        extra_metrics: Collection[str] = (),
+        images: int | None = None,
     ) -> None:
         """Start the processes.
 
@@ -98,8 +113,10 @@ class Scorer:
             batch_size: number of images in a part.
             processes: number of processes; 1 scores in this process.
             extra_metrics: additional metrics, keys of `definitions.EXTRA` and `definitions.OF_SETS`.
+            images: number of images that slow methods (`definitions.SLOW`) complete, evenly spaced over the split,
+                the same for each mask set; None or more than there are: all.
         """
-        self.methods, self.batch_size, self.extra_metrics = methods, batch_size, extra_metrics
+        self.methods, self.batch_size, self.extra_metrics, self.images = methods, batch_size, extra_metrics, images
         _one_thread()
         self._pool: ProcessPoolExecutor | None = None
         if processes > 1:
@@ -139,11 +156,12 @@ class Scorer:
                 uint8. Pixels outside the holes are ignored.
 
         Returns:
-            A table with one row per method and image: mask_set, method, row, file, identity, top, left, height, width,
-            area_ratio, margin, brightness (see `_places`), and the metrics. Then the scores of the whole set,
-            {method: {metric: score}}; empty if `extra_metrics` has no metrics of sets.
+            A table with one row per method and image that it completed: mask_set, method, row, file, identity, top,
+            left, height, width, area_ratio, margin, brightness (see `_places`), and the metrics. Then the scores of the
+            whole set, {method: {metric: score}}; empty if `extra_metrics` has no metrics of sets.
         """
         methods = self.methods.alone(alone) if alone else self.methods
+        chosen = evenly_spaced(len(packed), self.images)
         of_set = set(self.extra_metrics) & set(definitions.OF_SETS)
         distances = (
             self._distances(packed, of_set) if of_set else None
@@ -158,21 +176,26 @@ class Scorer:
                 brightness += (images.mean(axis=(1, 2, 3)) / 255).tolist()
                 made = {name: method(images, masks) for name, method in methods.of_blocks.items()}
                 made |= {name: np.where(masks == 1, read(items), images) for name, read in (given or {}).items()}
-                for completed, scored in self._map(images, masks, made, alone):
+                for completed, scored in self._map(images, masks, chosen[items], made, alone):
                     for name, rows in scored.items():
                         found.setdefault(name, []).extend(rows)
                         if distances:
                             kept.setdefault(name, []).append(distances.features(completed[name]))
-                    bar.update(len(next(iter(completed.values()))))
+                    bar.update(max(len(composites) for composites in completed.values()))
         places = _places(packed, mask_set, brightness)
-        tables = [
-            pd.concat([places.assign(mask_set=mask_set.name, method=name), pd.DataFrame(rows)], axis=1)
-            for name, rows in found.items()
-        ]
+        tables = []
+        for name, rows in found.items():
+            own = (places[chosen] if name in definitions.SLOW else places).reset_index(drop=True)
+            tables.append(pd.concat([own.assign(mask_set=mask_set.name, method=name), pd.DataFrame(rows)], axis=1))
         table = pd.concat(tables, ignore_index=True)
         first = ["mask_set", "method"]
         table = table[[*first, *(column for column in table.columns if column not in first)]]
-        return table, {name: distances.between(torch.cat(parts)) for name, parts in kept.items()} if distances else {}
+        if not distances:
+            return table, {}
+        return table, {
+            name: distances.between(torch.cat(parts), chosen if name in definitions.SLOW else None)
+            for name, parts in kept.items()
+        }
 
     def _distances(self, packed: PackedImages, kinds: Collection[str]) -> "SetDistances":
         """Distances to the ground truth of a split, whose features are computed only once."""
@@ -182,27 +205,40 @@ class Scorer:
             self._to[packed] = SetDistances(packed.read(np.arange(len(packed))), kinds, seed=0)
         return self._to[packed]
 
-    def _map(self, images: Pixels, masks: Pixels, given: Mapping[str, Pixels], alone: str | None) -> Iterator[Result]:
+    def _map(
+        self, images: Pixels, masks: Pixels, chosen: Chosen, given: Mapping[str, Pixels], alone: str | None
+    ) -> Iterator[Result]:
         parts = [slice(start, start + self.batch_size) for start in range(0, len(images), self.batch_size)]
-        tasks: list[Task] = [(images[p], masks[p], {name: of[p] for name, of in given.items()}, alone) for p in parts]
+        tasks: list[Task] = [
+            (images[p], masks[p], chosen[p], {name: of[p] for name, of in given.items()}, alone) for p in parts
+        ]
         work = partial(_complete_and_score, self.methods, self.extra_metrics)
         results = map(work, tasks) if self._pool is None else self._pool.map(_work, tasks)
-        for task, (completed, scored) in zip(tasks, results, strict=True):
+        for (truth, _, of_slow, _, _), (completed, scored) in zip(tasks, results, strict=True):
             if self._lpips is not None:
                 for name, rows in scored.items():
-                    for row, distance in zip(rows, self._lpips(completed[name], task[0]), strict=True):
+                    own = truth[of_slow] if name in definitions.SLOW else truth
+                    for row, distance in zip(rows, self._lpips(completed[name], own), strict=True):
                         row["lpips"] = float(distance)
             yield completed, scored
 
 
 def _complete_and_score(methods: Methods, extra_metrics: Collection[str], task: Task) -> Result:
-    images, masks, given, alone = task
-    completed = (methods.alone(alone) if alone else methods).complete(images, masks, given)
-    scored = {
-        name: [score(*triple, extra_metrics) for triple in zip(composites, images, masks, strict=True)]
-        for name, composites in completed.items()
-    }
+    images, masks, chosen, given, alone = task
+    completed = (methods.alone(alone) if alone else methods).complete(images, masks, given, chosen)
+    scored = {}
+    for name, composites in completed.items():
+        own = (images[chosen], masks[chosen]) if name in definitions.SLOW else (images, masks)
+        scored[name] = [score(*triple, extra_metrics) for triple in zip(composites, *own, strict=True)]
     return completed, scored
+
+
+def evenly_spaced(n: int, k: int | None) -> Chosen:
+    """Choose k of n images, evenly spaced; all if k is None or not less than n."""
+    chosen = np.full(n, k is None or k >= n)
+    if k is not None and k < n:
+        chosen[np.arange(k) * n // k] = True
+    return chosen
 
 
 _worker: dict[str, Any] = {}  # state of a process of the pool

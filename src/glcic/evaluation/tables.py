@@ -12,6 +12,8 @@ from glcic.evaluation.definitions import ALL, HEADLINE_METRICS
 Found = Sequence[
     tuple[pd.DataFrame, Mapping[str, Mapping[str, float]]]
 ]  # per mask set: scores of images, and of the set by method
+Images = Mapping[str, Mapping[str, int]]  # mask set → method → number of images that it was scored on
+KEYS = ("mask_set", "method", "images")  # columns of methods.csv besides the metrics
 Scores = dict[str, float | None]  # metric → mean over the images with a finite score; None if there are none
 
 
@@ -63,20 +65,39 @@ def rounded(value: float) -> float | None:
     return round(float(value), 6) if np.isfinite(value) else None
 
 
-def write_methods(methods: Mapping[str, Mapping[str, Scores]]) -> str:
-    """Format scores as CSV text with the columns mask_set, method and the metrics. Undefined scores are empty cells."""
+def images_of(scores: pd.DataFrame) -> Images:
+    """Count the images that each method was scored on, undefined scores included.
+
+    Args:
+        scores: a row per mask set, method and image.
+    """
+    return {
+        str(mask_set): {str(method): len(rows) for method, rows in of_set.groupby("method", sort=False)}
+        for mask_set, of_set in scores.groupby("mask_set", sort=False)
+    }
+
+
+def write_methods(methods: Mapping[str, Mapping[str, Scores]], images: Images) -> str:
+    """Format scores as CSV text with the columns mask_set, method, images and the metrics.
+
+    Undefined scores are empty cells.
+
+    Args:
+        methods: {mask set: {method: scores}}.
+        images: {mask set: {method: number of images scored}}.
+    """
     text = io.StringIO()
     first = next(iter(next(iter(methods.values())).values()))
-    writer = csv.DictWriter(text, ["mask_set", "method", *first], lineterminator="\n")
+    writer = csv.DictWriter(text, [*KEYS, *first], lineterminator="\n")
     writer.writeheader()
     for mask_set, by_method in methods.items():
         for method, scores in by_method.items():
-            writer.writerow({"mask_set": mask_set, "method": method, **scores})
+            writer.writerow({"mask_set": mask_set, "method": method, "images": images[mask_set][method], **scores})
     return text.getvalue()
 
 
 def read_methods(text: str) -> dict[str, dict[str, Scores]]:
-    """Parse the text of `write_methods` into {mask set: {method: scores}}.
+    """Parse the text of `write_methods` into {mask set: {method: scores}}. Reports of before have no column images.
 
     Raises:
         KeyError: a column is missing or is not a metric.
@@ -84,7 +105,7 @@ def read_methods(text: str) -> dict[str, dict[str, Scores]]:
     """
     result: dict[str, dict[str, Scores]] = {}
     table = csv.DictReader(io.StringIO(text))
-    metrics = [name for name in table.fieldnames or () if name not in ("mask_set", "method")]
+    metrics = [name for name in table.fieldnames or () if name not in KEYS]
     if unknown := [name for name in metrics if name not in ALL]:
         raise KeyError(unknown[0])
     for row in table:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from glcic import paths
 from glcic.errors import UserError
-from glcic.evaluation.definitions import ALL, MAIN_METRICS, METHODS
+from glcic.evaluation.definitions import ALL, MAIN_METRICS, METHODS, SLOW
 from glcic.experiments import presets
 from glcic.experiments.repository import check_git, git, take_outputs
 from glcic.experiments.runs import PHASE_OF, Run, alone, run_of, train
@@ -23,7 +23,7 @@ from glcic.params import Section, load, read_yaml, validate_as
 from glcic.training.stop import StopRequest
 
 # Equal conditions: the same images, and the same masks of the test split.
-SHARED = ("seed", "download", "crop", "evaluate.mask_sets", "evaluate.mask_seed")
+SHARED = ("seed", "download", "crop", "evaluate.mask_sets", "evaluate.mask_seed", "evaluate.images")
 CSV_COLUMNS = ("preset", "mask", "phase", "parameters", "images_per_second", *MAIN_METRICS)
 TITLES = [ALL[metric].title for metric in MAIN_METRICS]
 SYSTEMS, FIGURE = paths.REPORT.folder / "systems.md", paths.REPORT.figures / "systems.png"
@@ -250,7 +250,7 @@ def report(
         command: the command that made the tables.
         masks: SHA-256 of each mask set (`glcic.evaluation.mask_sets.MaskSet`).
     """
-    from glcic.report.formatting import markdown  # imports pandas
+    from glcic.report.formatting import listed, markdown  # imports pandas
 
     first = tables["systems"][0]
     params = first.run.params
@@ -272,7 +272,11 @@ def report(
         for mask_set in first.methods:
             parts.append(f"### {title.capitalize()}, mask set {mask_set}")
             parts.append(markdown(["run", "phase", "parameters", "images/s", *TITLES], _ranked(trained, mask_set)))
-    parts += ["## Classical baselines", markdown(["mask set", "method", *TITLES], _baselines(first))]
+    parts.append("## Classical baselines")
+    if (limit := params.evaluate.images) is not None and limit < images["test"]:
+        slow = listed(METHODS[method] for method in SLOW)
+        parts.append(f"{slow} are scored on {limit} of the test images, evenly spaced over the split.")
+    parts += [markdown(["mask set", "method", *TITLES], _baselines(first))]
     return "\n\n".join(parts) + "\n"
 
 

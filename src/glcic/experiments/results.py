@@ -9,7 +9,7 @@ from glcic.params import Params, load
 from glcic.report.formatting import markdown, percent
 from glcic.report.published import MASK_SET, MMAGIC_COLUMNS, SAME, what_differs
 from glcic.report.report_data import Scored, read_scored, read_table, records
-from glcic.report.tables import TableRow, beside_published, scores
+from glcic.report.tables import TableRow, beside_published, on_fewer, scores
 
 PRINTED_METRICS = ("l1_hole", "l1", "psnr", "ssim")  # the page has all metrics
 
@@ -31,6 +31,8 @@ def print_results(report: Path) -> None:
         parts.append(_about_masks(masks))
     if len(scored.intervals):
         parts.append(_about_intervals(scored, params))
+    if fewer := on_fewer(scored):
+        parts.append(fewer)
     if MASK_SET in scored.methods:
         parts += _published(scored, params)
     print("\n\n".join(parts))

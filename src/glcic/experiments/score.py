@@ -19,7 +19,7 @@ from glcic.errors import UserError
 from glcic.evaluation.definitions import ALL, METHODS
 from glcic.evaluation.mask_sets import MaskSet, in_white, stored
 from glcic.evaluation.scorer import Methods, Scorer
-from glcic.evaluation.tables import Scores, means_of, read_methods, write_methods
+from glcic.evaluation.tables import Scores, images_of, means_of, read_methods, write_methods
 from glcic.experiments.results import texts
 from glcic.files import read_image, write_csv, write_text
 from glcic.masks.geometry import Pixels
@@ -27,7 +27,7 @@ from glcic.params import load
 from glcic.report.bootstrap import Bootstrap, differences, in_words, intervals
 from glcic.report.formatting import change, markdown, method_title
 from glcic.report.report_data import Scored, records
-from glcic.report.tables import scores
+from glcic.report.tables import on_fewer, scores
 
 MANIFEST = "manifest.csv"
 HASHES = {"masks": "sha256", "images": "images_sha256"}  # its columns
@@ -191,7 +191,7 @@ def score_system(folder: Path, name: str) -> None:
     reported = read_methods(paths.REPORT.methods.read_text(encoding="utf-8"))
     means = means_of(found)
     methods = {mask_set: _with_all_metrics(reported[mask_set] | means[mask_set]) for mask_set in sets}
-    write_text(folder / "methods.csv", write_methods(methods))
+    write_text(folder / "methods.csv", write_methods(methods, images_of(together)))
     for mask_set, row in manifest.set_index("mask_set").loc[sets].iterrows():
         _print(str(mask_set), str(row["sha256"]), Scored(methods, sure), paired)
     print(
@@ -210,6 +210,8 @@ def _print(mask_set: str, sha256: str, scored: Scored, paired: pd.DataFrame) -> 
     print(f"\n{mask_set}, test split, mean [interval]; SHA-256 of the masks: {sha256}\n")
     rows = [texts(row, range(len(titles))) for row in scores(scored, mask_set)]
     print(f"{markdown(['method', *titles], rows)}\n")
+    if fewer := on_fewer(scored):
+        print(f"{fewer}\n")
     own = paired[(paired["mask_set"] == mask_set) & (paired["metric"] == "psnr")]
     for one in records(own):
         said = in_words(one.low, one.high, ALL["psnr"].higher, one.method, method_title(one.other))

@@ -139,8 +139,30 @@ def by_image(scores: pd.DataFrame, metrics: list[str]) -> tuple[pd.DataFrame, pd
     return about.set_index(["mask_set", "row"], drop=False).loc[wide.index].reset_index(drop=True), wide
 
 
+def scored_alike(scores: pd.DataFrame) -> list[tuple[frozenset[int], list[str]]]:
+    """Group methods by the images that they were scored on.
+
+    Args:
+        scores: scores on one mask set; a row per image and method.
+
+    Returns:
+        Rows of the images in images.npy, and the methods that were scored on exactly these.
+    """
+    groups: dict[frozenset[int], list[str]] = {}
+    for method, rows in scores.groupby("method", sort=False)["row"]:
+        groups.setdefault(frozenset(rows), []).append(str(method))
+    return list(groups.items())
+
+
+def _in_order(parts: list[pd.DataFrame], **columns: list[str]) -> pd.DataFrame:
+    """Put tables together and sort their rows by columns with known values, the first column first."""
+    table = pd.concat(parts, ignore_index=True)
+    ranks = [[values.index(value) for value in table[name]] for name, values in columns.items()]
+    return table.iloc[np.lexsort(ranks[::-1])]  # whose last key counts first
+
+
 def intervals(scores: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
-    """Compute the mean of every metric over the images, with its interval.
+    """Compute the mean of every metric over the images that a method was scored on, with its interval.
 
     Args:
         scores: scores on one split; a row per mask set, image and method.
@@ -154,18 +176,21 @@ def intervals(scores: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     parts = []
     metrics = metrics_of(scores.columns)
     for mask_set, of_set in scores.groupby("mask_set", sort=False):
-        images, wide = by_image(of_set, metrics)
-        columns = [(metric, method) for method in names_of(of_set["method"]) for metric in metrics]
-        rows = [(mask_set, method, metric) for metric, method in columns]
-        names = pd.DataFrame(rows, columns=["mask_set", "method", "metric"])
-        estimates = bootstrap.estimates(totals(wide[columns].to_numpy(np.float64), clusters_of(images)))
-        estimates.insert(4, "undefined", len(images) - estimates["images"])
-        parts.append(names.join(estimates))
+        of_groups = []
+        for _, methods in scored_alike(of_set):
+            images, wide = by_image(of_set[of_set["method"].isin(methods)], metrics)
+            columns = [(metric, method) for method in methods for metric in metrics]
+            rows = [(mask_set, method, metric) for metric, method in columns]
+            names = pd.DataFrame(rows, columns=["mask_set", "method", "metric"])
+            estimates = bootstrap.estimates(totals(wide[columns].to_numpy(np.float64), clusters_of(images)))
+            estimates.insert(4, "undefined", len(images) - estimates["images"])
+            of_groups.append(names.join(estimates))
+        parts.append(_in_order(of_groups, method=names_of(of_set["method"])))
     return pd.concat(parts, ignore_index=True)
 
 
 def differences(scores: pd.DataFrame, method: str, bootstrap: Bootstrap) -> pd.DataFrame:
-    """Compute paired differences between a method and every other one.
+    """Compute paired differences between a method and every other one, over the images that both were scored on.
 
     Args:
         scores: scores on one split; a row per mask set, image and method.
@@ -180,17 +205,23 @@ def differences(scores: pd.DataFrame, method: str, bootstrap: Bootstrap) -> pd.D
     parts = []
     metrics = metrics_of(scores.columns)
     for mask_set, of_set in scores.groupby("mask_set", sort=False):
-        images, wide = by_image(of_set, metrics)
-        others = [other for other in names_of(of_set["method"]) if other != method]
-        if not others:
-            continue
-        first = wide[[(metric, method) for metric in metrics for _ in others]].to_numpy(np.float64)
-        second = wide[[(metric, other) for metric in metrics for other in others]].to_numpy(np.float64)
-        with np.errstate(invalid="ignore"):  # ∞ − ∞
-            estimates = bootstrap.estimates(totals(first - second, clusters_of(images)))
-        pairs = [(mask_set, metric, method, other) for metric in metrics for other in others]
-        names = pd.DataFrame(pairs, columns=columns[:4])
-        parts.append(names.join(estimates.rename(columns={"mean": "difference"}))[columns])
+        of_groups = []
+        own = frozenset(of_set.loc[of_set["method"] == method, "row"])
+        for rows, methods in scored_alike(of_set):
+            others = [other for other in methods if other != method]
+            if not others:
+                continue
+            of_both = of_set[of_set["method"].isin([method, *others]) & of_set["row"].isin(rows & own)]
+            images, wide = by_image(of_both, metrics)
+            first = wide[[(metric, method) for metric in metrics for _ in others]].to_numpy(np.float64)
+            second = wide[[(metric, other) for metric in metrics for other in others]].to_numpy(np.float64)
+            with np.errstate(invalid="ignore"):  # ∞ − ∞
+                estimates = bootstrap.estimates(totals(first - second, clusters_of(images)))
+            pairs = [(mask_set, metric, method, other) for metric in metrics for other in others]
+            names = pd.DataFrame(pairs, columns=columns[:4])
+            of_groups.append(names.join(estimates.rename(columns={"mean": "difference"}))[columns])
+        if of_groups:
+            parts.append(_in_order(of_groups, metric=metrics, other=names_of(of_set["method"])))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 

@@ -9,6 +9,7 @@ from glcic.params import GlcicParams, Input, Params, Reconstruction
 from glcic.report.formatting import comparisons, estimate, failures, number, percent
 from glcic.report.published import MASK_SET, SOURCES
 from glcic.report.report_data import METHOD, ReportData
+from glcic.report.tables import on_fewer
 from glcic.report.templates import template
 
 FILLS = {
@@ -34,6 +35,7 @@ def write_card(path: Path, report_data: ReportData) -> None:
         metrics=[ALL[name] for name in report_data.metrics],
         scores=scores(report_data),
         compared=comparisons(report_data.differences, MASK_SET) if MASK_SET in report_data.methods else [],
+        fewer=on_fewer(report_data),
         failures=failures(report_data.slices),
         confidence=percent(params.report.confidence_level),
         number=number,

@@ -89,6 +89,8 @@ def _context(report_data: ReportData) -> dict[str, Any]:
         "open": mask_sets[:OPEN],
         "methods": [method_title(name) for name in dict.fromkeys(m for by in report_data.methods.values() for m in by)],
         "scores": {name: tables.scores(report_data, name) for name in mask_sets},
+        "fewer": tables.on_fewer(report_data),
+        "sliced_fewer": tables.on_fewer(report_data, set(report_data.slices["method"])),
         "compared": {name: comparisons(report_data.differences, name) for name in mask_sets},
         "differences": {name: tables.differences(report_data, name) for name in mask_sets},
         "published": tables.beside_published(report_data, params.preset),

@@ -107,6 +107,12 @@ class Scored:
         """Return a row of intervals.csv; empty if there is none, as for metrics of whole mask sets."""
         return self._intervals.get((mask_set, method, metric), {})
 
+    def fewer(self, mask_set: str, method: str) -> int | None:
+        """Number of images that a method was scored on, if it is not the whole split; None if it is, or is unknown."""
+        row = self.interval(mask_set, method, self.metrics[0])
+        scored = int(row["images"] + row["undefined"]) if row else None
+        return scored if scored != self.images else None
+
 
 @dataclass(frozen=True)
 class ReportData(Scored):

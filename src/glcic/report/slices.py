@@ -68,18 +68,21 @@ def kinds(images: pd.DataFrame, size: int) -> dict[tuple[str, str], NDArray[np.b
 def shown_methods(scores: pd.DataFrame) -> list[str]:
     """Select the methods to analyze: the generator after and before the joint phase, and the best classical method.
 
-    The best one has the lowest L1 over the hole. The others fail in similar ways and would triple the table's size.
+    The best one has the lowest L1 over the hole, on the images that all classical methods were scored on. The others
+    fail in similar ways and would triple the table's size.
     """
-    means = scores.groupby("method", sort=False)["l1_hole"].mean()
-    classical = means[means.index.isin(CLASSICAL)].dropna()
+    methods = names_of(scores["method"])
+    wide = scores[scores["method"].isin(CLASSICAL)].pivot(index=["mask_set", "row"], columns="method", values="l1_hole")
+    classical = wide.dropna(axis="columns", how="all").dropna().mean()
     best = [str(classical.idxmin())] if len(classical) else []
-    return [name for name in ("completion", "pretrained") if name in means.index] + best
+    return [name for name in ("completion", "pretrained") if name in methods] + best
 
 
 def slices(scores: pd.DataFrame, methods: Sequence[str], size: int, bootstrap: Bootstrap) -> pd.DataFrame:
     """Compute mean scores in each bin, for each mask set and for the pooled mask sets.
 
-    The bootstrap draws from all people of the mask set, and averages over those of their images that are in the bin.
+    The bootstrap draws from all people of the mask set, and averages over those of their images that are in the bin
+    and that the method was scored on.
 
     Args:
         scores: scores on one split; a row per mask set, image and method.

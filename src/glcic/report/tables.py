@@ -1,10 +1,11 @@
 """Tables of the page: scores with intervals, paired differences, and our scores next to published ones."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from glcic.evaluation.definitions import ALL
 from glcic.report.bootstrap import sign
-from glcic.report.formatting import change, interval, method_title, number
+from glcic.report.formatting import change, interval, listed, method_title, number
 from glcic.report.published import DIGITS, MASK_SET, MMAGIC, MMAGIC_COLUMNS
 from glcic.report.report_data import METHOD, ReportData, Scored, records
 
@@ -35,6 +36,31 @@ class TableRow:
     ours: bool = False
 
 
+def on_fewer(scored: Scored, methods: Collection[str] | None = None) -> str:
+    """Say in a sentence which methods were scored on a part of the images; empty if all were scored on all.
+
+    Args:
+        scored: the scores.
+        methods: methods to speak of; None: all.
+    """
+    groups: dict[int, list[str]] = {}
+    for mask_set, by_method in scored.methods.items():
+        for method in by_method if methods is None else [name for name in by_method if name in methods]:
+            if (n := scored.fewer(mask_set, method)) is not None and method not in groups.setdefault(n, []):
+                groups[n].append(method)
+    return " ".join(
+        f"{listed(map(method_title, group))} {'is' if len(group) == 1 else 'are'} scored on {n:,} of the "
+        f"{scored.images:,} test images, evenly spaced over the split, and compared on these."
+        for n, group in groups.items()
+    )
+
+
+def _named(scored: Scored, mask_set: str, method: str) -> str:
+    """Title of a method, with the number of its images if it was scored on a part of them."""
+    n = scored.fewer(mask_set, method)
+    return method_title(method) if n is None else f"{method_title(method)}, {n:,} images"
+
+
 def scores(scored: Scored, mask_set: str) -> list[TableRow]:
     """Make the table of scores on a mask set, methods × metrics: means and intervals."""
     methods = scored.methods[mask_set]
@@ -54,7 +80,7 @@ def scores(scored: Scored, mask_set: str) -> list[TableRow]:
                     mean is not None and mean == best,
                 )
             )
-        rows.append(TableRow(method_title(method), cells, method == METHOD))
+        rows.append(TableRow(_named(scored, mask_set, method), cells, method == METHOD))
     return rows
 
 
@@ -74,7 +100,7 @@ def differences(report_data: ReportData, mask_set: str) -> tuple[list[str], list
             outcome = sign(row.low, row.high, ALL[metric].higher)
             value, _, between = change(row, ALL[metric].digits).partition(" ")
             cells.append(Cell(value, between, VERDICTS[outcome] if between else "", outcome == 1))
-        rows.append(TableRow(method_title(str(other)), cells))
+        rows.append(TableRow(_named(report_data, mask_set, str(other)), cells))
     return [ALL[metric].title for metric in metrics], rows
 
 

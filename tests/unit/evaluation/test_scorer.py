@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from glcic.data.packed import PackedImages
-from glcic.evaluation.definitions import METRICS
+from glcic.evaluation.definitions import METHODS, METRICS, SLOW
 from glcic.evaluation.figures import chosen
 from glcic.evaluation.mask_sets import MaskSet, draw
-from glcic.evaluation.scorer import Methods, Pixels, Scorer
-from glcic.evaluation.tables import Scores, headline, means, read_methods, write_methods
+from glcic.evaluation.scorer import Methods, Pixels, Scorer, evenly_spaced
+from glcic.evaluation.tables import Scores, headline, images_of, means, read_methods, write_methods
 from glcic.inference.blending import blend
-from glcic.inference.classical import mean_fill
+from glcic.inference.classical import inpaint, mean_fill
 from glcic.inference.completer import Completer, device_of
 from glcic.networks.weights import save_weights
 from glcic.report.bootstrap import Bootstrap, intervals
@@ -111,6 +111,38 @@ def test_refined_and_given_methods_stand_in_the_order_of_the_tables(packed: Pack
     assert means(alone)["center"] == {"completion": means(table)["center"]["completion"]}
 
 
+@pytest.mark.parametrize(("n", "k", "chosen"), [(4, 2, [0, 2]), (10, 3, [0, 3, 6]), (3, 1, [0]), (2, 2, [0, 1])])
+def test_images_are_chosen_evenly(n: int, k: int, chosen: list[int]) -> None:
+    assert np.flatnonzero(evenly_spaced(n, k)).tolist() == chosen
+    for all_of_them in (None, n, n + 1):
+        assert evenly_spaced(n, all_of_them).all()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_slow_methods_complete_some_images(packed: PackedImages, processes: int) -> None:
+    """Two of four images, in parts of one, so that there are parts of which none is completed."""
+    mask_set = draw("box", 0, len(packed), packed.image_size)
+    methods = Methods(
+        {"telea": partial(inpaint, method="telea"), "mean_fill": partial(mean_fill, mean_pixel=[0, 0, 1])}
+    )
+    with Scorer(methods, batch_size=1, processes=processes) as scorer:
+        everything = scorer.score(packed, mask_set)[0]
+    with Scorer(methods, batch_size=1, processes=processes, images=2) as scorer:
+        found = scorer.score(packed, mask_set)[0]
+    assert len(packed) == 4
+    assert images_of(found) == {"box": {"mean_fill": 4, "telea": 2}}
+    telea = everything[everything["method"] == "telea"]
+    pd.testing.assert_frame_equal(
+        found[found["method"] == "telea"].reset_index(drop=True), telea.iloc[[0, 2]].reset_index(drop=True)
+    )
+    pd.testing.assert_frame_equal(
+        found[found["method"] == "mean_fill"], everything[everything["method"] == "mean_fill"]
+    )
+    assert means(found)["box"]["telea"]["l1"] == pytest.approx(
+        (telea["l1"].iloc[0] + telea["l1"].iloc[2]) / 2, abs=1e-6
+    )
+
+
 def test_scores_say_which_image_and_which_hole(packed: PackedImages) -> None:
     mask_set = draw("box", 0, len(packed), packed.image_size)
     table = score(packed, mask_set, Methods({"a": noisy, "b": ground_truth}))
@@ -158,6 +190,59 @@ def test_neither_processes_nor_the_choice_of_a_device_changes_a_byte(
     assert project.bytes_of(*written) == before
 
 
+def test_the_number_of_images_of_slow_methods(finished: Project, tmp_path: Path) -> None:
+    """Two of the four test images, in every file of the report; more than there are: all."""
+    project = finished.copy(tmp_path / "copy")
+    written = ("reports/*.csv", "reports/*.json", "reports/index.html", "reports/gallery/*", "reports/figures/*")
+    before = project.bytes_of(*written)
+    everything = pd.read_csv(project.folder / "reports/scores.csv").query("split == 'test'")
+    (project.folder / "reports/scores.csv").unlink()  # a link into DVC's cache, or read-only
+    project.set({"evaluate": {"images": 2}})
+    project.stage("evaluate")
+    project.stage("report")
+    tables = {path.stem: pd.read_csv(path) for path in project.folder.glob("reports/*.csv")}
+    number = {name: 2 if name in SLOW else 4 for name in METHODS}
+
+    scores = tables["scores"].query("split == 'test'")
+    rows = everything["row"].unique()[[0, 2]]
+    kept = everything[~everything["method"].isin(SLOW) | everything["row"].isin(rows)]
+    pd.testing.assert_frame_equal(scores.reset_index(drop=True), kept.reset_index(drop=True))
+    methods = tables["methods"].set_index(["mask_set", "method"])
+    assert methods["images"].to_dict() == {
+        (mask_set, name): number[name] for mask_set in ("center", "box") for name in number
+    }
+    by_image = everything.set_index(["mask_set", "method", "row"])["l1_hole"]
+    first, third = by_image["box", "telea", rows[0]], by_image["box", "telea", rows[1]]
+    assert methods.loc[("box", "telea"), "l1_hole"] == pytest.approx((first + third) / 2, abs=1e-4)
+    assert tables["validation"]["images"].tolist() == [4, 4]
+
+    sure = tables["intervals"].query("metric == 'l1_hole' and mask_set == 'box'").set_index("method")
+    assert list(sure.index) == list(METHODS)
+    assert (sure["images"] + sure["undefined"]).to_dict() == number
+    assert sure["clusters"].to_dict() == number
+    ends = sure.loc[["telea"], ["low", "high"]].iloc[0].tolist()
+    assert ends == pytest.approx(sorted([first, third]), abs=1e-4)  # of two images: a quarter of the draws is twice one
+    differences = tables["differences"].query("metric == 'l1_hole' and mask_set == 'box'").set_index("other")
+    assert differences["images"].to_dict() == {name: n for name, n in number.items() if name != "completion"}
+    own = [by_image["box", "completion", row] for row in rows]
+    assert differences.loc["telea", "difference"] == pytest.approx((sum(own) - first - third) / 2, abs=1e-4)
+
+    said = "Telea, Navier–Stokes and biharmonic are scored on 2 of the 4 test images"
+    page = (project.folder / "reports/index.html").read_text()
+    assert said in page
+    assert "Telea, 2 images" in page
+    assert "mean fill, " not in page
+    assert said in (project.folder / "models/model_card.md").read_text()
+    printed = project.run("glcic", "results")
+    assert said in printed
+    assert "| box      | Telea, 2 images " in printed
+
+    project.set({"evaluate": {"images": 5}})
+    project.stage("evaluate")
+    project.stage("report")
+    assert project.bytes_of(*written) == before
+
+
 @pytest.mark.skipif(GPU, reason="there is one")
 def test_a_missing_device_is_named(finished: Project, tmp_path: Path) -> None:
     project = finished.copy(tmp_path / "copy")
@@ -187,12 +272,14 @@ def test_tables_of_methods_and_headline() -> None:
     methods: dict[str, dict[str, Scores]] = {
         "center": {"completion": {**fair, "lpips": 0.1}, "telea": {**perfect, "lpips": None}}
     }
-    assert write_methods(methods).splitlines() == [
-        "mask_set,method,l1_hole,l1,psnr,psnr_hole,ssim,ssim_hole,lpips",
-        "center,completion,0.0,0.0,24.5,0.0,1.0,0.0,0.1",
-        "center,telea,0.0,0.0,,0.0,1.0,0.0,",
+    text = write_methods(methods, {"center": {"completion": 20, "telea": 5}})
+    assert text.splitlines() == [
+        "mask_set,method,images,l1_hole,l1,psnr,psnr_hole,ssim,ssim_hole,lpips",
+        "center,completion,20,0.0,0.0,24.5,0.0,1.0,0.0,0.1",
+        "center,telea,5,0.0,0.0,,0.0,1.0,0.0,",
     ]
-    assert read_methods(write_methods(methods)) == methods
+    assert read_methods(text) == methods
+    assert read_methods("mask_set,method,l1\ncenter,telea,1.5\n") == {"center": {"telea": {"l1": 1.5}}}  # of before
     sets = {**methods, "box": {"completion": {**fair, "psnr": 25.5, "ssim": 0.5}}}
     assert headline({"box": {"completion": perfect}}, sets) == {
         "val": {"l1_hole": 0.0, "psnr": None, "ssim": 1.0},  # a mean of which one is undefined would be of other masks

@@ -105,6 +105,33 @@ def test_differences_are_paired() -> None:
     assert list(alone.columns) == ["mask_set", "metric", "method", "other", "difference", "low", "high", "images"]
 
 
+def test_a_method_that_was_scored_on_fewer_images() -> None:
+    """Its mean, interval and difference are those of a table that has these images alone; of the others, as before."""
+    rng = np.random.default_rng(0)
+    people: list[float | None] = list(np.arange(30) // 2)
+    values = {name: list(rng.normal(20, 3, 30)) for name in ("completion", "telea", "biharmonic", "nearest")}
+    scores = table(people, **values)
+    some = scores["row"].isin(range(0, 30, 3))
+    fewer = scores[some | ~scores["method"].isin(["telea", "biharmonic"])]
+    alone, whole = scores[some], scores[scores["method"].isin(["completion", "nearest"])]
+    found = intervals(fewer, FEW).set_index("method")
+    assert list(found.index) == list(values)
+    expected = pd.concat([intervals(whole, FEW).set_index("method"), intervals(alone, FEW).set_index("method")])
+    own = expected[~expected.index.duplicated()].loc[list(values)]
+    pd.testing.assert_frame_equal(found, own)
+    assert found["images"].tolist() == [30, 10, 10, 30]
+    assert found["undefined"].tolist() == [0, 0, 0, 0]
+    assert found["clusters"].tolist() == [15, 10, 10, 15]
+    paired = differences(fewer, "completion", FEW).set_index("other")
+    assert list(paired.index) == ["telea", "biharmonic", "nearest"]
+    assert paired["images"].tolist() == [10, 10, 30]
+    pd.testing.assert_frame_equal(paired[:2], differences(alone, "completion", FEW).set_index("other")[:2])
+    pd.testing.assert_frame_equal(paired[2:], differences(whole, "completion", FEW).set_index("other"))
+    reverse = differences(fewer, "telea", FEW).set_index("other")
+    assert reverse["images"].tolist() == [10, 10, 10]
+    assert reverse["difference"].iloc[0] == pytest.approx(-paired["difference"].iloc[0])
+
+
 def test_both_infinite_is_no_difference() -> None:
     scores = table([1, 2, 3], completion=[np.inf, 10, 11], telea=[np.inf, 10, 11])
     row = differences(scores, "completion", FEW).iloc[0]

@@ -60,6 +60,20 @@ def test_the_networks_and_the_best_classical_method_are_shown() -> None:
     assert shown_methods(scores().query("method == 'completion'")) == ["completion"]
 
 
+def test_classical_methods_are_compared_on_the_images_that_all_have() -> None:
+    """Telea is worse than mean fill on every image, but was scored on easy ones alone."""
+    table = scores()
+    telea, easy = table["method"] == "telea", table["row"] == 0
+    table.loc[telea, "l1_hole"] += 11.0
+    fewer = table[~telea | easy]
+    means = fewer.groupby("method")["l1_hole"].mean()
+    assert means["telea"] < means["mean_fill"]
+    assert shown_methods(fewer) == ["completion", "pretrained", "mean_fill"]
+    found = slices(fewer, ["completion", "telea"], 64, BOOTSTRAP)
+    assert only(found, "box", "telea", "area_ratio", "20–30 %")["images"] == 1
+    assert only(found, "box", "completion", "area_ratio", "20–30 %")["images"] == 3
+
+
 def only(table: pd.DataFrame, *key: str) -> pd.Series:
     """The row of a mask set, method, slice and bin."""
     rows = table[(table[["mask_set", "method", "slice", "bin"]] == list(key)).all(axis=1)]
