@@ -60,6 +60,7 @@ SOURCES: dict[str, set[str]] = {
     "src/glcic/experiments/presets.py": set(),
     "src/glcic/experiments/verify.py": set(),
     "src/glcic/inference/completer.py": {"evaluate"},
+    "src/glcic/inference/nearest.py": {"evaluate"},
     "src/glcic/inference/photo.py": set(),
     "src/glcic/masks/sampling.py": {*TRAINING, "evaluate"},
     "src/glcic/networks/cost.py": set(),

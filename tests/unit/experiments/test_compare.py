@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,12 @@ def test_report_ranks_the_runs_and_shows_every_classical_method() -> None:
     baselines = [line.split("|")[2].strip() for line in text.split("## Classical")[1].splitlines()[4:]]
     assert baselines == ["mean fill", "Telea", "Navier–Stokes", "biharmonic", "nearest training image"]
     assert "Made by `glcic compare x.yaml`." in text
+    assert "of the test images" not in text
+    limited = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"images": 7})})
+    runs[0] = replace(runs[0], run=replace(runs[0].run, params=limited))
+    for test, said in ((7, False), (8, True)):
+        text = report("", {"systems": runs}, {**images, "test": test}, "", {})
+        assert ("Telea, Navier–Stokes and biharmonic are scored on 7 of the test images" in text) == said
 
 
 def test_its_import_is_cheap() -> None:
