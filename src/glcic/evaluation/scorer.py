@@ -71,14 +71,18 @@ class Methods:
         Returns:
             Composites (N, 3, S, S) by method, in the order of the tables; of slow methods only those of chosen images.
         """
-        completed = dict(given or {})
+        some = chosen if chosen is not None else np.ones(len(images), bool)
+        completed = {
+            name: composites[some] if name in definitions.SLOW else composites
+            for name, composites in (given or {}).items()
+        }
         for name, method in self.whole.items():
             if name in completed:
                 continue
-            if chosen is None or name not in definitions.SLOW:
+            if name not in definitions.SLOW:
                 completed[name] = method(images, masks)
             else:
-                completed[name] = method(images[chosen], masks[chosen]) if chosen.any() else images[:0]
+                completed[name] = method(images[some], masks[some]) if some.any() else images[:0]
         for name, (source, refine) in self.refinements.items():
             completed[name] = refine(completed[source], images, masks)
         known = [name for name in definitions.METHODS if name in completed]

@@ -208,6 +208,12 @@ def test_a_scorer_takes_them_on_request(cropped: Project) -> None:
     assert scores["telea"]["kid"] != scores["completion"]["kid"]
     assert scores["telea"]["lpips"] == pytest.approx(Lpips()(completed, truth).mean(), abs=1e-6)
     assert scores["completion"]["lpips"] == pytest.approx(0, abs=1e-6)
+    with Scorer(methods, batch_size=3, processes=1, extra_metrics=["lpips", "kid"], images=2) as scorer:
+        fewer = means_of([scorer.score(packed, mask_set)])["center"]
+    assert fewer["completion"] == scores["completion"]
+    own = distances(truth[[0, 2]], completed[[0, 2]], ["kid"])["kid"]  # to the ground truth of the same images
+    assert fewer["telea"]["kid"] == pytest.approx(own, abs=1e-6)
+    assert fewer["telea"]["lpips"] == pytest.approx(Lpips()(completed[[0, 2]], truth[[0, 2]]).mean(), abs=1e-6)
 
 
 @pytest.mark.parametrize(

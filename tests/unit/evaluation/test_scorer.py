@@ -1,5 +1,6 @@
 """Methods whose scores are known beforehand score as they must, whoever computes them."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -236,6 +237,18 @@ def test_the_number_of_images_of_slow_methods(finished: Project, tmp_path: Path)
     printed = project.run("glcic", "results")
     assert said in printed
     assert "| box      | Telea, 2 images " in printed
+
+    project.run("glcic", "export-test-set", "given")
+    for mask_set in ("center", "box"):  # another system, which returns its input, is scored on all images
+        (project.folder / "given" / mask_set / "input").rename(project.folder / "given" / "moved")
+        shutil.rmtree(project.folder / "given" / mask_set)
+        (project.folder / "given" / "moved").rename(project.folder / "given" / mask_set)
+    printed = project.run("glcic", "score", "given", "white")
+    assert printed.count(said) == 2
+    theirs = pd.read_csv(project.folder / "given/methods.csv").query("mask_set == 'box'").set_index("method")
+    assert theirs["images"].to_dict() == {**number, "white": 4}
+    paired = pd.read_csv(project.folder / "given/differences.csv").query("mask_set == 'box' and metric == 'l1'")
+    assert dict(zip(paired["other"], paired["images"], strict=True)) == number
 
     project.set({"evaluate": {"images": 5}})
     project.stage("evaluate")
