@@ -47,13 +47,6 @@ def main(params: Params) -> None:
     sets = {split: draw_all(section, len(of), of.image_size) for split, of in packed.items()}
     store(paths.REPORT.masks, sets)
     write_csv(paths.REPORT.manifest, manifest(sets, section.mask_seed, packed["test"].summary["sha256"]))
-    of_test = nearest_training_images(
-        training,
-        packed["test"].read,
-        [mask_set.masks for mask_set in sets["test"]],
-        device=device,
-        num_threads=params.runtime.num_threads,
-    )  # before the scorer starts, which leaves one thread to each process
     with Scorer(
         methods,
         batch_size=section.batch_size,
@@ -62,6 +55,13 @@ def main(params: Params) -> None:
         images=section.images,
     ) as scorer:
         val = [scorer.score(packed["val"], mask_set, alone="completion") for mask_set in sets["val"]]
+        of_test = nearest_training_images(
+            training,
+            packed["test"].read,
+            [mask_set.masks for mask_set in sets["test"]],
+            device=device,
+            num_threads=params.runtime.num_threads,
+        )
         test = [
             scorer.score(packed["test"], mask_set, given={"nearest": _chosen(training, nearest)})
             for mask_set, nearest in zip(sets["test"], of_test, strict=True)
@@ -105,7 +105,7 @@ def _methods(batch_size: int, mean_pixel: Sequence[float], device: torch.device)
 
 
 def _chosen(training: PackedImages, numbers: NDArray[np.int64]) -> Read:
-    """Reads for each test image the training image whose number within its split was found, (test images,)."""
+    """Read for test images what was found for them: numbers of training images, (test images,)."""
     return lambda items: training.read(numbers[items])
 
 
