@@ -1,6 +1,7 @@
 """Preprocessing of images with holes, for training and inference."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -97,9 +98,16 @@ def _continued(image: Tensor, rim: Tensor, mean: Tensor) -> Tensor:
     """
     height, width = image.shape[2:]
     sides = (2 * height, 2 * width)
-    y, x = (torch.fft.fftfreq(side, 1 / side, device=image.device) for side in sides)  # 0, 1, …, −2, −1
-    weight = 1 / (y.square()[:, None] + x.square()).clamp_min(1)
-    sums = torch.fft.irfft2(torch.fft.rfft2(torch.cat([image, rim], dim=1), sides) * torch.fft.rfft2(weight), sides)
+    spectrum = torch.fft.rfft2(torch.cat([image, rim], dim=1), sides) * _weights_spectrum(*sides, image.device)
+    sums = torch.fft.irfft2(spectrum, sides)
     color, total = sums[:, :-1, :height, :width], sums[:, -1:, :height, :width]
     known = rim.amax(dim=(2, 3), keepdim=True) > 0
     return torch.where(known, (color / total.clamp_min(1e-6)).clamp(0, 1), mean)
+
+
+@cache  # made once for every size
+@torch.inference_mode(False)  # whoever asks first
+def _weights_spectrum(height: int, width: int, device: torch.device) -> Tensor:
+    """Fourier transform (height, width // 2 + 1) of the weights 1/distance² from the pixel at 0, 0, on a torus."""
+    y, x = (torch.fft.fftfreq(side, 1 / side, device=device) for side in (height, width))  # 0, 1, …, −2, −1
+    return torch.fft.rfft2(1 / (y.square()[:, None] + x.square()).clamp_min(1))

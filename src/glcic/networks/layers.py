@@ -2,11 +2,34 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from torch.nn.utils import parametrizations
 
 from glcic.params import Activation, Norm
 
 SLOPE = 0.2  # negative slope of leaky ReLU
+SMALL = 64  # pixels of an output below which a convolution is faster as one matrix product, on a CPU
+
+
+class StridedConv2d(nn.Conv2d):
+    """A strided convolution that is one matrix product where its output is small, on a CPU.
+
+    There, the library's convolutions reach a tenth of the processor's speed, mostly in their gradients
+    (docs/performance.md). The result is the same up to rounding.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, C, H, W) to (N, channels, H', W')."""
+        kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
+        height, width = ((side + 2 * padding - kernel) // stride + 1 for side in x.shape[2:])
+        if x.device.type != "cpu" or height * width > SMALL:
+            return super().forward(x)
+        padded = pad(x.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding))
+        windows = padded.unfold(1, kernel, stride).unfold(2, kernel, stride)  # (N, H', W', C, kernel, kernel)
+        columns = windows.permute(0, 1, 2, 4, 5, 3).reshape(len(x) * height * width, -1)
+        weight = self.weight.permute(0, 2, 3, 1).reshape(self.out_channels, -1)  # no copy in channels-last format
+        product = nn.functional.linear(columns, weight, self.bias)
+        return product.view(len(x), height, width, -1).permute(0, 3, 1, 2)
 
 
 def scaled(channels: int, width_multiplier: float) -> int:

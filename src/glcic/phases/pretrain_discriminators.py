@@ -76,15 +76,16 @@ def backward_discriminator(
     losses = []
     for part, composites in zip(parts, completed, strict=True):
         x = part.image.detach().requires_grad_(gan.r1_gamma > 0)
-        on_real, on_completed = judge_both(D, replace(part, image=x), composites)
-        real = d_loss_real(on_real, gan.loss, gan.real_label)
-        fake = d_loss_fake(on_completed, gan.loss)
-        loss = real + fake
-        found = {"d_loss_real": real, "d_loss_fake": fake}
-        if gan.r1_gamma > 0:
-            found["r1_penalty"] = r1_penalty(gradient(on_real.sum(), x, create_graph=True))
-            loss = loss + gan.r1_gamma * found["r1_penalty"]
-        phase.fabric.backward(loss / len(parts))
+        with phase.synchronized("discriminator", last=part is parts[-1]):
+            on_real, on_completed = judge_both(D, replace(part, image=x), composites)
+            real = d_loss_real(on_real, gan.loss, gan.real_label)
+            fake = d_loss_fake(on_completed, gan.loss)
+            loss = real + fake
+            found = {"d_loss_real": real, "d_loss_fake": fake}
+            if gan.r1_gamma > 0:
+                found["r1_penalty"] = r1_penalty(gradient(on_real.sum(), x, create_graph=True))
+                loss = loss + gan.r1_gamma * found["r1_penalty"]
+            phase.fabric.backward(loss / len(parts))
         right = torch.cat([is_real(on_real, gan.loss), ~is_real(on_completed, gan.loss)])
         losses.append({**found, "accuracy": right.float().mean()})
     return losses

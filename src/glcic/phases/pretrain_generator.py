@@ -33,9 +33,10 @@ class PretrainGeneratorPhase(Phase):
         losses = []
         for part in parts:
             region = region_of(part, self.reconstruction)
-            output = self.G(part.filled, part.dilated)
-            loss = reconstruction_loss(output, part.image, region, self.reconstruction, self.preprocessor.span)
-            self.fabric.backward(loss / len(parts))
+            with self.synchronized("generator", last=part is parts[-1]):
+                output = self.G(part.filled, part.dilated)
+                loss = reconstruction_loss(output, part.image, region, self.reconstruction, self.preprocessor.span)
+                self.fabric.backward(loss / len(parts))
             losses.append({"g_loss_rec": loss})
         self.update("generator")
         return mean(losses)

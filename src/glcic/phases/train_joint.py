@@ -73,8 +73,9 @@ class TrainJointPhase(Phase):
         self.optimizers["generator"].zero_grad()
         losses = []
         for k, part in enumerate(parts):
-            output = outputs[k] if outputs else self.G(part.filled, part.dilated)
-            losses.append(self._backward_generator(part, output, len(parts)))
+            with self.synchronized("generator", last=part is parts[-1]):
+                output = outputs[k] if outputs else self.G(part.filled, part.dilated)
+                losses.append(self._backward_generator(part, output, len(parts)))
         self.update("generator")
         return {**mean(losses), **of_discriminator}
 
@@ -95,15 +96,17 @@ class TrainJointPhase(Phase):
         with self.fabric.no_backward_sync(self.D):
             reconstruction, adversarial = self._generator_losses(part, output, self.D)
         losses = {"g_loss_rec": reconstruction, "g_loss_adv": adversarial}
-        adv_weight: float | Tensor | None = self.adv_weight
-        if adv_weight is None:
-            assert self.adaptive_ratio is not None
-            weight = last_layer(self.networks["generator"])
-            wanted, given = (gradient(loss, weight) for loss in (reconstruction, adversarial))
-            adv_weight = adaptive_weight(wanted, given, self.adaptive_ratio)
-            adv_weight = total(self.fabric, adv_weight) / self.fabric.world_size
-            losses["adv_weight"] = adv_weight
-        self.fabric.backward((reconstruction + adv_weight * adversarial) / parts)
+        if self.adv_weight is not None:
+            self.fabric.backward((reconstruction + self.adv_weight * adversarial) / parts)
+            return losses
+        assert self.adaptive_ratio is not None
+        # The gradients at the output serve α and the update: a single pass back through D.
+        wanted, given = gradient(reconstruction, output), gradient(adversarial, output)
+        weight = last_layer(self.networks["generator"])
+        at_last_layer = gradient(output, weight, after=wanted), gradient(output, weight, after=given)
+        adv_weight = adaptive_weight(at_last_layer[0], at_last_layer[1], self.adaptive_ratio)
+        losses["adv_weight"] = adv_weight = total(self.fabric, adv_weight) / self.fabric.world_size
+        self.fabric.backward(output, gradient=(wanted + adv_weight * given) / parts)
         return losses
 
     def _generator_losses(self, part: MaskedBatch, output: Tensor, D: nn.Module) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ def describe(device: str, code: Sequence[str]) -> dict[str, Any]:
     """
     packages = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"]}
     return {
-        "device": _device(device),
+        "device": device_name(device),
         "git": git_state(Path(), code),
         "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
         "python": platform.python_version(),
@@ -47,7 +47,8 @@ def _git(folder: Path, *arguments: str) -> str:
     ).stdout.strip()
 
 
-def _device(device: str) -> str:
+def device_name(device: str) -> str:
+    """Name of a PyTorch device (`cpu`, `cuda:0`) with that of its processor."""
     if device.startswith("cuda"):
         import torch
 

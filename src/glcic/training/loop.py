@@ -102,7 +102,7 @@ def train(
     yield state
     with StopRequest(parent) as stop, _bar(section, checkpoints, state, fabric) as bar:
         for batch in loader(batches, remaining, num_workers, fabric.device.type == "cuda"):
-            losses = _step(phase, batch, section, state)
+            losses = take_step(phase, batch, section, state)
             bar.update(section.batch_size)
             if state.step % 20 == 0 and not bar.disable:
                 bar.set_postfix({name: f"{loss.item():.4f}" for name, loss in losses.items()})  # a sync point
@@ -125,8 +125,8 @@ def train(
                 )
 
 
-def _step(phase: Phase, batch: Batch, section: Training, state: TrainState) -> dict[str, Tensor]:
-    """Train on one batch with the learning rate of the step; returns scalar losses."""
+def take_step(phase: Phase, batch: Batch, section: Training, state: TrainState) -> dict[str, Tensor]:
+    """Train on one batch with the learning rate of the state's step; returns scalar losses."""
     for optimizer in phase.optimizers.values():
         set_lr(optimizer, lr_factor(section.lr_schedule, state.step, section.steps))
     losses = phase.step([phase.preprocess(part) for part in batch.split(section.grad_accum_steps)])

@@ -1,5 +1,7 @@
 """Reconstruction and adversarial losses."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, pad, relu
@@ -73,10 +75,17 @@ def sobel_magnitude(image: Tensor) -> Tensor:
     ε keeps the gradient finite in flat areas.
     """
     channels = image.shape[1]
-    x = image.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
-    kernels = torch.stack([x, x.T]).unsqueeze(1).repeat(channels, 1, 1, 1)
+    kernels = _sobel_kernels(channels, image.device, image.dtype)
     gradient = conv2d(pad(image, (1, 1, 1, 1), "replicate"), kernels, groups=channels)
     return (gradient.unflatten(1, (channels, 2)).square().sum(dim=2) + MAGNITUDE_EPSILON).sqrt()
+
+
+@cache  # made once: a step copies nothing to the device
+@torch.inference_mode(False)  # whoever asks first
+def _sobel_kernels(channels: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Kernels (2 · channels, 1, 3, 3), horizontal and vertical by turns."""
+    x = torch.tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], device=device, dtype=dtype)
+    return torch.stack([x, x.T]).unsqueeze(1).repeat(channels, 1, 1, 1)
 
 
 def ssim_loss(completed: Tensor, image: Tensor, span: float) -> Tensor:
@@ -93,7 +102,8 @@ def ssim_loss(completed: Tensor, image: Tensor, span: float) -> Tensor:
         A scalar in [0, 2]: mean over images and channels.
     """
     x, y = completed, image
-    rows, columns = (_gaussian_means(side, min(image.shape[2:])).to(image) for side in image.shape[2:])
+    smallest = min(image.shape[2:])
+    rows, columns = (_gaussian_means(side, smallest, image.device, image.dtype) for side in image.shape[2:])
     μx, μy, xx, yy, xy = rows @ torch.stack([x, y, x * x, y * y, x * y]) @ columns.T
     σxx, σyy, σxy = xx - μx * μx, yy - μy * μy, xy - μx * μy
     c1, c2 = (K1 * span) ** 2, (K2 * span) ** 2
@@ -101,7 +111,9 @@ def ssim_loss(completed: Tensor, image: Tensor, span: float) -> Tensor:
     return 1 - ssim.mean()
 
 
-def _gaussian_means(side: int, smallest: int) -> Tensor:
+@cache
+@torch.inference_mode(False)
+def _gaussian_means(side: int, smallest: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Matrix (side − window + 1, side) that maps a column of pixels to its Gaussian means.
 
     On a CPU, it is ten times as fast as the same convolution.
@@ -109,7 +121,7 @@ def _gaussian_means(side: int, smallest: int) -> Tensor:
     window = min(WINDOW, smallest - 1 + smallest % 2)
     offset = torch.arange(side) - torch.arange(side - window + 1)[:, None]
     gaussian = torch.exp(-(offset - window // 2).square() / (2 * SIGMA**2)) * ((offset >= 0) & (offset < window))
-    return gaussian / gaussian.sum(dim=1, keepdim=True)
+    return (gaussian / gaussian.sum(dim=1, keepdim=True)).to(device, dtype)
 
 
 def _mean_over(region: Tensor, error: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -67,14 +67,15 @@ class Phase(ABC):
         ema_decay: float | None = None,
     ) -> _FabricModule:
         """Register a network to train; returns it, in train mode, wrapped for use by the update rule."""
-        made = build_optimizer(network.parameters(), optimizer)
+        on_cpu = self.fabric.device.type == "cpu"
+        made = build_optimizer(network.parameters(), optimizer, compile_it=compile_it and on_cpu)
         if self.fabric.world_size > 1 and self.fabric.device.type == "cuda":
             # Batch norm with the statistics of the whole batch, so that the number of devices affects only rounding.
             # It does not exist for CPUs: several CPU processes are for testing, and each has its own statistics.
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         network = network.to(memory_format=torch.channels_last)
         self.networks[name] = network
-        called: Any = torch.compile(network) if compile_it else network
+        called: Any = torch.compile(network) if compile_it and not on_cpu else network  # on a CPU, it gains nothing
         self._wrapped[name], self.optimizers[name] = self.fabric.setup(called, made)
         if ema_decay is not None:
             # Batch norm's statistics are averaged with the weights: the live ones do not fit averaged weights.
@@ -109,6 +110,10 @@ class Phase(ABC):
         image = batch.image.to(memory_format=torch.channels_last).float() / 255
         masked = self.preprocessor(image, batch.mask.float())
         return MaskedBatch(**vars(masked), window=batch.window, real_window=batch.real_window)
+
+    def synchronized(self, name: str, last: bool) -> AbstractContextManager[None]:
+        """Let processes exchange a network's gradients in the last part of a batch only."""
+        return self.fabric.no_backward_sync(self._wrapped[name], enabled=not last)
 
     @abstractmethod
     def step(self, parts: Sequence[MaskedBatch]) -> dict[str, Tensor]:
@@ -217,13 +222,14 @@ class DiscriminatorScores:
         return {"val_d_acc_real": real.float().mean().item(), "val_d_acc_fake": completed.float().mean().item()}
 
 
-def gradient(loss: Tensor, of: Tensor, create_graph: bool = False) -> Tensor:
+def gradient(loss: Tensor, of: Tensor, create_graph: bool = False, after: Tensor | None = None) -> Tensor:
     """Gradient of this process's loss with respect to a single tensor; no other gradient is accumulated.
 
     Args:
-        loss: a scalar.
+        loss: a scalar, or a tensor with its own gradient `after`.
         of: the tensor, of any shape.
         create_graph: whether the gradient itself can be differentiated.
+        after: gradient with respect to `loss`, of its shape, if it is no scalar.
 
     Returns:
         A tensor of the shape of `of`.
@@ -231,7 +237,7 @@ def gradient(loss: Tensor, of: Tensor, create_graph: bool = False) -> Tensor:
     # Fabric has no such call, and rejects others because its precision may scale the loss; ours never does.
     wrappers._in_fabric_backward = True
     try:
-        (found,) = torch.autograd.grad(loss, of, retain_graph=True, create_graph=create_graph)
+        (found,) = torch.autograd.grad(loss, of, after, retain_graph=True, create_graph=create_graph)
     finally:
         wrappers._in_fabric_backward = False
     return found

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -446,7 +447,15 @@ def test_adaptive_ratio_is_the_ratio_of_the_gradients_norms_at_the_last_layer(
     G, D = phase.networks["generator"], phase.networks["discriminator"]
     reference = copy.deepcopy(G)
     images = phase.preprocess(next(batches))
+    passes: list[int] = []  # back through D
+
+    def count(module: nn.Module, given: object, logits: Tensor) -> None:
+        logits.register_hook(lambda gradient: passes.append(1))
+
+    counting = D.register_forward_hook(count)
     adv_weight = phase.step([images])["adv_weight"].item()
+    counting.remove()
+    assert len(passes) == 2  # for D's update, and for G's: none for α
 
     output = reference(images.filled, images.mask)
     D.train()  # as it was after its own update, when G learned from it
@@ -584,3 +593,24 @@ def test_validation_judges_real_images_where_training_does(
         on_both = next(call for call in calls if len(call[0]) == 8)
         assert torch.equal(on_both[0][:4], images.image)
         assert torch.equal(on_both[2], torch.cat([images.window if sees_mask else images.real_window, images.window]))
+
+
+def test_processes_exchange_gradients_in_the_last_part_only(
+    fabric: Fabric, batches: Iterator[Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each exchange sends the whole gradient, so that one in every part would cost as many times the traffic."""
+    phase = joint(fabric)
+    names = {id(phase._wrapped[name]): name for name in phase.networks}
+    found: list[tuple[str, bool]] = []
+    real = fabric.no_backward_sync
+
+    def no_backward_sync(module: Any, enabled: bool = True) -> AbstractContextManager[None]:
+        found.append((names[id(module)], enabled))
+        return real(module, enabled)
+
+    monkeypatch.setattr(fabric, "no_backward_sync", no_backward_sync)
+    phase.step([phase.preprocess(part) for part in next(batches).split(2)])
+    # Of D's gradients in G's step there are none to exchange.
+    own = [entry for entry in found if entry[0] == "generator"]
+    assert own == [("generator", True), ("generator", False)]
+    assert found[:2] == [("discriminator", True), ("discriminator", False)]

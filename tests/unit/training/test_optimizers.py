@@ -55,3 +55,30 @@ def test_factors_do_not_accumulate() -> None:
     for factor in (0.5, 0.25):
         set_lr(optimizer, factor)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * factor)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_compiled_adadelta_is_adadelta(memory_format: torch.memory_format) -> None:
+    """Over five steps with a falling rate, on tensors of several shapes; both states can be loaded by the other."""
+    torch.manual_seed(0)
+    start = [torch.randn(6, 5, 3, 3).to(memory_format=memory_format), torch.randn(7, 4), torch.randn(3)]
+    ours, theirs = ([nn.Parameter(tensor.clone()) for tensor in start] for _ in "ab")
+    unused = nn.Parameter(torch.ones(2))
+    compiled = build_optimizer([*ours, unused], ADADELTA, compile_it=True)
+    plain = build_optimizer(theirs, ADADELTA)
+    assert type(compiled) is not type(plain)
+    for step in range(5):
+        for optimizer in (compiled, plain):
+            set_lr(optimizer, lr_factor("linear", step, 5))
+        for mine, other in zip(ours, theirs, strict=True):
+            other.grad = torch.randn_like(other)
+            mine.grad = other.grad.clone()
+        compiled.step()
+        plain.step()
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-6)
+        for name in ("square_avg", "acc_delta"):
+            torch.testing.assert_close(compiled.state[mine][name], plain.state[other][name], rtol=1e-5, atol=1e-9)
+        assert compiled.state[mine].keys() == plain.state[other].keys()
+        assert compiled.state[mine]["step"] == plain.state[other]["step"] == 5
+    assert unused.tolist() == [1, 1]

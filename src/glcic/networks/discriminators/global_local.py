@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from glcic.networks.layers import activation_layer, apply_spectral_norm, norm_layer, scaled
+from glcic.networks.layers import StridedConv2d, activation_layer, apply_spectral_norm, norm_layer, scaled
 from glcic.params import GlobalLocalParams
 
 CHANNELS = (64, 128, 256, 512, 512, 512)
@@ -88,7 +88,7 @@ def _branch(section: GlobalLocalParams, side: int, convolutions: int) -> Iterato
     channels = 3 + section.mask_channel
     for paper in CHANNELS[:convolutions]:
         out = scaled(paper, section.width_multiplier)
-        yield nn.Conv2d(channels, out, kernel_size=5, stride=2, padding=2)
+        yield StridedConv2d(channels, out, kernel_size=5, stride=2, padding=2)
         yield norm_layer(section.norm, out)
         yield activation_layer(section.activation, inplace=True)
         channels, side = out, -(-side // 2)
