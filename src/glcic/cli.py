@@ -197,6 +197,21 @@ def score(
     score_system(folder, name)
 
 
+@app.command(rich_help_panel=REPRODUCE)
+def bench(
+    peer: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="folder of another implementation, with an adapter.py")
+    ] = None,
+) -> None:
+    """Measure the speed of training, data, evaluation and completion on this machine, and write reports/bench.json.
+
+    Example: glcic bench --peer ../GLCIC-PyTorch
+    """
+    from glcic.experiments.bench import bench
+
+    bench(peer)
+
+
 def main() -> None:
     """Entry point: errors that a user can fix are one line, without a traceback."""
     with explained():

@@ -1,0 +1,102 @@
+"""What each of the optimizations in docs/performance.md gains on this machine, by itself.
+
+Every pair is timed in turn, ten times; the ratio is that of the medians. Run it from the project's root, on an idle
+machine:
+
+    python tools/speed_parts.py
+"""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+
+from glcic.networks.discriminators import build_discriminator
+from glcic.networks.layers import StridedConv2d
+from glcic.params import GlobalLocalParams
+from glcic.report.formatting import markdown
+from glcic.training.optimizers import CompiledAdadelta
+
+ROUNDS = 10
+# Channels in and out, and the side of the input: the layers of the paper's discriminator at S = 64.
+LAYERS = ((64, 128, 32), (128, 256, 16), (256, 512, 8), (512, 512, 4), (512, 512, 2))
+
+
+def pair(before: Callable[[], object], after: Callable[[], object]) -> list[str]:
+    """Milliseconds before and after, and their ratio."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for k in range(ROUNDS + 2):
+        for work, found in zip((before, after), times, strict=True):
+            started = time.perf_counter()
+            work()
+            if k >= 2:  # the first ones warm up
+                found.append(1000 * (time.perf_counter() - started))
+    a, b = map(median, times)
+    return [f"{a:.1f}", f"{b:.1f}", f"{a / b:.1f}"]
+
+
+def training_pass(layer: nn.Conv2d, image: Tensor, precision: str) -> Callable[[], None]:
+    """Forward and backward through one layer, to its weight and its input."""
+
+    def work() -> None:
+        layer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+            layer(image).sum().backward()
+
+    return work
+
+
+def convolutions() -> list[list[str]]:
+    """Time the strided convolutions, forward and backward."""
+    rows = []
+    for precision in ("32-true", "bf16-mixed"):
+        for channels, out, side in LAYERS:
+            image = torch.randn(16, channels, side, side).to(memory_format=torch.channels_last).requires_grad_()
+            ours, theirs = (
+                kind(channels, out, 5, 2, 2).to(memory_format=torch.channels_last)
+                for kind in (StridedConv2d, nn.Conv2d)
+            )
+            timed = pair(training_pass(theirs, image, precision), training_pass(ours, image, precision))
+            rows.append([f"5×5, {channels} → {out}, {side}×{side}", precision, *timed])
+    return rows
+
+
+def optimizers() -> list[list[str]]:
+    """Time an update of the paper's discriminator."""
+    section = GlobalLocalParams(
+        name="global_local",
+        width_multiplier=1.0,
+        local_window=32,
+        global_layers=5,
+        local_layers=5,
+        norm="batch",
+        activation="relu",
+        head="fused",
+        spectral_norm=False,
+        mask_channel=False,
+    )
+
+    def stepped(make: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> Callable[[], object]:
+        parameters = list(build_discriminator(section, 64).to(memory_format=torch.channels_last).parameters())
+        for parameter in parameters:
+            parameter.grad = torch.randn_like(parameter)
+        return make(parameters).step
+
+    adam = pair(
+        stepped(lambda parameters: torch.optim.Adam(parameters)),
+        stepped(lambda parameters: torch.optim.Adam(parameters, fused=True)),
+    )
+    adadelta = pair(stepped(torch.optim.Adadelta), stepped(CompiledAdadelta))
+    return [["Adam, fused", "32-true", *adam], ["Adadelta, compiled", "32-true", *adadelta]]
+
+
+def main() -> None:
+    """Print the table."""
+    torch.set_num_threads(2)
+    print(markdown(["part", "precision", "before, ms", "after, ms", "ratio"], convolutions() + optimizers()))
+
+
+if __name__ == "__main__":
+    main()
