@@ -13,6 +13,7 @@ import traceback
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,6 +41,7 @@ from glcic.phases.pretrain_discriminators import PretrainDiscriminatorsPhase
 from glcic.phases.pretrain_generator import PretrainGeneratorPhase
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.training.loop import TrainState, start_fabric, take_step
+from glcic.training.phase import Phase
 
 ADAPTER = "adapter.py"  # in the peer's folder; docs/performance.md shows one
 ENDLESS = range(10**9)
@@ -159,21 +161,9 @@ def training(bench: Bench, stage: str, precision: str) -> Work:
     section = getattr(params, stage).model_copy(update={"precision": precision})
     fabric = start_fabric(params.runtime, section)
     images = PackedImages(bench.images, "train")
-    torch.manual_seed(0)
-    G = build_generator(params.networks.generator, params.input)
-    D = build_discriminator(params.networks.discriminator, images.image_size)
-    common = params.input, images.mean_pixel, params.runtime.compile
-    phase = (
-        PretrainGeneratorPhase(fabric, G, section, *common)
-        if stage == "pretrain_generator"
-        else PretrainDiscriminatorsPhase(fabric, G, D, section, params.gan, *common)
-        if stage == "pretrain_discriminators"
-        else TrainJointPhase(fabric, G, D, section, params.gan, *common)
-    )
     batches = iter(_batches(bench, stage, section.batch_size, fabric))
-    state = TrainState()
 
-    def run(n: int) -> float:
+    def taken(phase: Phase, state: TrainState, n: int) -> float:
         waited = 0.0
         for _ in range(n):
             started = time.perf_counter()
@@ -182,9 +172,21 @@ def training(bench: Bench, stage: str, precision: str) -> Work:
             take_step(phase, batch, section, state)
         return waited
 
-    with FlopCounterMode(display=False) as counter:
-        run(1)
-    return Work(run, section.batch_size, counter.get_total_flops())
+    def built(compile_it: bool) -> Phase:
+        G = build_generator(params.networks.generator, params.input)
+        D = build_discriminator(params.networks.discriminator, images.image_size)
+        common = params.input, images.mean_pixel, compile_it
+        if stage == "pretrain_generator":
+            return PretrainGeneratorPhase(fabric, G, section, *common)
+        if stage == "pretrain_discriminators":
+            return PretrainDiscriminatorsPhase(fabric, G, D, section, params.gan, *common)
+        return TrainJointPhase(fabric, G, D, section, params.gan, *common)
+
+    with FlopCounterMode(display=False) as counter:  # it cannot look into what is compiled
+        taken(built(compile_it=False), TrainState(), 1)
+    return Work(
+        partial(taken, built(params.runtime.compile), TrainState()), section.batch_size, counter.get_total_flops()
+    )
 
 
 def _batches(bench: Bench, stage: str, batch_size: int, fabric: Fabric | None = None) -> Iterator[Any]:
