@@ -235,7 +235,10 @@ def _timed(
     """
     workers: dict[str, Worker] = {}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in prepared}
-    with tqdm(total=len(prepared) * (1 + ROUNDS), desc=f"bench {what}", unit=" runs", disable=None) as bar:
+    with (
+        _ended(workers),
+        tqdm(total=len(prepared) * (1 + ROUNDS), desc=f"bench {what}", unit=" runs", disable=None) as bar,
+    ):
         repeats = {}
         for name, (prepare, *args) in prepared.items():
             workers[name] = Worker(prepare, common, *args)
@@ -250,6 +253,17 @@ def _timed(
         memory = {name: worker.close() for name, worker in workers.items()}
     print(f"bench: {what} timed", flush=True)
     return times, {name: (worker.images, worker.flops) for name, worker in workers.items()}, memory
+
+
+@contextmanager
+def _ended(workers: Mapping[str, Worker]) -> Iterator[None]:
+    """End the processes if one of them fails, or the user stops the bench."""
+    try:
+        yield
+    except BaseException:
+        for worker in workers.values():
+            worker.stop()
+        raise
 
 
 def _ratio(times: Times, units: Mapping[str, tuple[int, int]], name: str, other: str) -> dict[str, float]:

@@ -32,7 +32,7 @@ from glcic.data.packed import PackedImages
 from glcic.data.sources import celeba_layout as layout
 from glcic.errors import UserError
 from glcic.evaluation.metrics import score
-from glcic.inference.completer import Completer
+from glcic.inference.completer import Completer, device_of
 from glcic.masks.sampling import MaskSampler
 from glcic.networks.discriminators import build_discriminator
 from glcic.networks.generators import build_generator
@@ -98,7 +98,7 @@ class Worker:
         """
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, prepare, args), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, prepare, args))  # no daemon: it may have loaders
         self._process.start()
         theirs.close()
         self.images, self.flops = self._answer()
@@ -108,6 +108,11 @@ class Worker:
         self._connection.send(n)
         took, waited = self._answer()
         return took, waited
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        self._process.terminate()
+        self._process.join()
 
     def close(self) -> int:
         """End the process; returns its peak memory in bytes: the accelerator's, or that of the whole process."""
@@ -311,7 +316,8 @@ def cropping(bench: Bench) -> Work:
 def evaluation(bench: Bench) -> Work:
     """Completion of test images by a generator, and their scores, in one thread, as in each process of `evaluate`."""
     torch.set_num_threads(1)
-    completer, batch_size = Completer(bench.weights), bench.params.evaluate.batch_size
+    device, batch_size = device_of(bench.params.runtime.accelerator), bench.params.evaluate.batch_size
+    completer = Completer(bench.weights, device)
     packed = PackedImages(bench.images, "test")
     images = packed.read(np.arange(min(batch_size, len(packed))))
     masks, _, _ = MaskSampler(bench.params.masks, packed.image_size, packed.image_size).sample(
@@ -328,7 +334,7 @@ def evaluation(bench: Bench) -> Work:
 def completion(bench: Bench) -> Work:
     """One photo of 178×218 pixels with a hole of 64×64, completed by loaded weights."""
     torch.set_num_threads(bench.params.runtime.num_threads)
-    completer = Completer(bench.weights)
+    completer = Completer(bench.weights)  # on the CPU, as `glcic complete`
     from PIL import Image
 
     with zipfile.ZipFile(bench.raw / layout.IMAGES) as archive:

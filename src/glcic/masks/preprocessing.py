@@ -1,7 +1,7 @@
 """Preprocessing of images with holes, for training and inference."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -105,7 +105,7 @@ def _continued(image: Tensor, rim: Tensor, mean: Tensor) -> Tensor:
     return torch.where(known, (color / total.clamp_min(1e-6)).clamp(0, 1), mean)
 
 
-@cache  # made once for every size
+@lru_cache(maxsize=2)  # made once in a training; photos of many sizes must not fill the memory
 @torch.inference_mode(False)  # whoever asks first
 def _weights_spectrum(height: int, width: int, device: torch.device) -> Tensor:
     """Fourier transform (height, width // 2 + 1) of the weights 1/distance² from the pixel at 0, 0, on a torus."""

@@ -95,13 +95,14 @@ class TrainJointPhase(Phase):
     def _backward_generator(self, part: MaskedBatch, output: Tensor, parts: int) -> dict[str, Tensor]:
         with self.fabric.no_backward_sync(self.D):
             reconstruction, adversarial = self._generator_losses(part, output, self.D)
-        losses = {"g_loss_rec": reconstruction, "g_loss_adv": adversarial}
+        losses = {"g_loss_rec": reconstruction.detach(), "g_loss_adv": adversarial.detach()}
         if self.adv_weight is not None:
             self.fabric.backward((reconstruction + self.adv_weight * adversarial) / parts)
             return losses
         assert self.adaptive_ratio is not None
         # The gradients at the output serve α and the update: a single pass back through D.
         wanted, given = gradient(reconstruction, output), gradient(adversarial, output)
+        del reconstruction, adversarial  # and with them D's graph, which a later part of the batch has no room for
         weight = last_layer(self.networks["generator"])
         at_last_layer = gradient(output, weight, after=wanted), gradient(output, weight, after=given)
         adv_weight = adaptive_weight(at_last_layer[0], at_last_layer[1], self.adaptive_ratio)

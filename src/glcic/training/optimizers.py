@@ -30,7 +30,7 @@ def build_optimizer(
 class CompiledAdadelta(Adadelta):
     """Adadelta (Zeiler, 2012) whose step is one compiled pass over the memory.
 
-    PyTorch's own makes eight, and takes six times as long on a CPU. Its state has the same form, and the result is
+    PyTorch's own makes eight, and takes at least twice as long on a CPU. Its state has the same form, and the result is
     the same up to rounding.
     """
 

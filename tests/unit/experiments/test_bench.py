@@ -38,6 +38,9 @@ class Here:
     def close(self) -> int:
         return 10**6
 
+    def stop(self) -> None:
+        pass
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -106,7 +109,11 @@ def test_a_peer_without_an_adapter_is_refused(project: Path) -> None:
 
 
 def test_a_worker_is_a_process_of_its_own(project: Path) -> None:
+    """It can have processes that load batches."""
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("num_workers: 0", "num_workers: 1"))
     with bench._prepared() as common:
+        assert common.params.runtime.num_workers == 1
         worker = bench_work.Worker(bench_work.packed_batches, common, 4)
         took, waited = worker.run(2)
         assert (worker.images, worker.flops, waited) == (4, 0, 0)
