@@ -79,7 +79,7 @@ def test_rebuild_finds_a_changed_number(project: Project, tmp_path: Path) -> Non
         shutil.copy(reports / name, second)
     shutil.copy(project.folder / "params.yaml", second)
     change(second, 0.4)
-    methods = (second / "methods.csv").read_text().replace("center,telea,", "center,telea,1")
+    methods = (second / "methods.csv").read_text().replace("center,telea,4,", "center,telea,4,1")
     (second / "methods.csv").write_text(methods)
     project.set({"seed": 5, "tracking": {"enabled": True}})  # not of that report
     temporary = tmp_path / "temporary"
