@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from glcic import paths
@@ -16,11 +15,10 @@ from glcic.data.packed import PackedImages
 from glcic.evaluation.definitions import METHODS
 from glcic.evaluation.figures import chosen, completions_figure, write_tiles
 from glcic.evaluation.mask_sets import MaskSet, draw_all, in_white, manifest, shown, store
+from glcic.evaluation.methods import all_methods
 from glcic.evaluation.scorer import Methods, Scorer
 from glcic.evaluation.tables import headline, images_of, means_of, write_methods
 from glcic.files import write_csv, write_text
-from glcic.inference.blending import blend
-from glcic.inference.classical import biharmonic, inpaint, mean_fill
 from glcic.inference.completer import Completer, device_of
 from glcic.inference.nearest import Read, nearest_training_images
 from glcic.params import Params, load
@@ -42,7 +40,12 @@ def main(params: Params) -> None:
     packed["test"].check()
     training = PackedImages(paths.IMAGES, "train")
     device = device_of(params.runtime.accelerator)
-    methods = _methods(section.batch_size, packed["test"].mean_pixel, device)
+    networks = {
+        name: partial(completer, batch_size=section.batch_size)
+        for name, weights in (("completion", paths.GENERATOR), ("pretrained", paths.PRETRAINED))
+        if (completer := Completer(weights, device)).steps  # 0: the phase was skipped
+    }
+    methods = all_methods(networks, packed["test"].mean_pixel, device)
     settle(paths.STATE_DIR, "train_joint", paths.GENERATOR.parent)
     sets = {split: draw_all(section, len(of), of.image_size) for split, of in packed.items()}
     store(paths.REPORT.masks, sets)
@@ -80,27 +83,6 @@ def main(params: Params) -> None:
         paths.ROOT,
         configuration.model_dump(mode="json"),
         Outputs(evaluation={"seconds": seconds, "images_per_second": len(scores) / seconds}),
-    )
-
-
-def _methods(batch_size: int, mean_pixel: Sequence[float], device: torch.device) -> Methods:
-    """All methods of the tables but `nearest`: the trained networks and the classical baselines."""
-    networks = {
-        name: partial(completer, batch_size=batch_size)
-        for name, weights in (("completion", paths.GENERATOR), ("pretrained", paths.PRETRAINED))
-        if (completer := Completer(weights, device)).steps  # 0: the phase was skipped
-    }
-    on_cpu = device.type == "cpu"  # in all processes; a GPU is used by one
-    return Methods(
-        {
-            **(networks if on_cpu else {}),
-            "mean_fill": partial(mean_fill, mean_pixel=mean_pixel),
-            "telea": partial(inpaint, method="telea"),
-            "navier_stokes": partial(inpaint, method="navier_stokes"),
-            "biharmonic": biharmonic,
-        },
-        refinements={"blended": ("completion", blend)},
-        of_blocks={} if on_cpu else networks,
     )
 
 

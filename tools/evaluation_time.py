@@ -27,9 +27,8 @@ from glcic.data.crop import crop_all
 from glcic.data.packed import PackedImages
 from glcic.data.sources.synthetic import write_synthetic
 from glcic.evaluation.mask_sets import MaskSet, draw
+from glcic.evaluation.methods import all_methods
 from glcic.evaluation.scorer import Methods, Scorer
-from glcic.inference.blending import blend
-from glcic.inference.classical import biharmonic, inpaint, mean_fill
 from glcic.inference.completer import Completer, device_of
 from glcic.inference.nearest import nearest_training_images
 from glcic.masks.geometry import Pixels
@@ -94,7 +93,7 @@ def faces(folder: Path, params: Params, train: int, test: int) -> tuple[PackedIm
     return splits
 
 
-def all_methods(folder: Path, params: Params, mean_pixel: Sequence[float], device: torch.device) -> Methods:
+def untrained(folder: Path, params: Params, mean_pixel: Sequence[float], device: torch.device) -> Methods:
     """The methods that evaluate scores, but `nearest`, with random weights."""
     generator = params.networks.generator.model_copy(update={"width_multiplier": 0.5})
     about = {
@@ -109,18 +108,7 @@ def all_methods(folder: Path, params: Params, mean_pixel: Sequence[float], devic
         weights = folder / f"{name}.safetensors"
         save_weights(weights, build_generator(generator, params.input).state_dict(), about)
         networks[name] = partial(Completer(weights, device), batch_size=params.evaluate.batch_size)
-    on_cpu = device.type == "cpu"
-    return Methods(
-        {
-            **(networks if on_cpu else {}),
-            "mean_fill": partial(mean_fill, mean_pixel=mean_pixel),
-            "telea": partial(inpaint, method="telea"),
-            "navier_stokes": partial(inpaint, method="navier_stokes"),
-            "biharmonic": biharmonic,
-        },
-        refinements={"blended": ("completion", blend)},
-        of_blocks={} if on_cpu else networks,
-    )
+    return all_methods(networks, mean_pixel, device)
 
 
 def score(
@@ -178,7 +166,7 @@ def main(folder: Path, share: float) -> None:
     train, test, slow, few = (max(1, round(share * n)) for n in (TRAIN, TEST, SLOW, PART))
     device = device_of(params.runtime.accelerator)
     training, packed = faces(folder, params, train, test)
-    methods = all_methods(folder, params, packed.mean_pixel, device)
+    methods = untrained(folder, params, packed.mean_pixel, device)
     sets = [draw(name, params.evaluate.mask_seed, test, SIZE) for name in MASK_SETS]
     print(f"{test:,} test images, {slow:,} for the slow methods, {train:,} training images; {device}")
     print(f"{params.runtime.num_threads} processes or threads", flush=True)

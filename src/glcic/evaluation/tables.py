@@ -77,22 +77,24 @@ def images_of(scores: pd.DataFrame) -> Images:
     }
 
 
-def write_methods(methods: Mapping[str, Mapping[str, Scores]], images: Images) -> str:
+def write_methods(methods: Mapping[str, Mapping[str, Scores]], images: Images | None = None) -> str:
     """Format scores as CSV text with the columns mask_set, method, images and the metrics.
 
     Undefined scores are empty cells.
 
     Args:
         methods: {mask set: {method: scores}}.
-        images: {mask set: {method: number of images scored}}.
+        images: {mask set: {method: number of images scored}}; None: unknown, without the column.
     """
     text = io.StringIO()
     first = next(iter(next(iter(methods.values())).values()))
-    writer = csv.DictWriter(text, [*KEYS, *first], lineterminator="\n")
+    keys = KEYS if images else [key for key in KEYS if key != "images"]
+    writer = csv.DictWriter(text, [*keys, *first], lineterminator="\n")
     writer.writeheader()
     for mask_set, by_method in methods.items():
         for method, scores in by_method.items():
-            writer.writerow({"mask_set": mask_set, "method": method, "images": images[mask_set][method], **scores})
+            counted = {"images": images[mask_set][method]} if images else {}
+            writer.writerow({"mask_set": mask_set, "method": method, **counted, **scores})
     return text.getvalue()
 
 

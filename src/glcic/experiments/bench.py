@@ -16,7 +16,6 @@ from statistics import median
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from ruamel.yaml import YAML
 from tqdm import tqdm
 
@@ -29,6 +28,7 @@ from glcic.experiments import bench_work as works
 from glcic.experiments.bench_work import Bench, Worker
 from glcic.experiments.presets import overlays_of, preset_tree
 from glcic.files import write_text
+from glcic.inference.completer import device_of
 from glcic.networks.generators import build_generator
 from glcic.networks.weights import save_weights
 from glcic.params import Params, validate
@@ -55,7 +55,7 @@ def bench(peer: Path | None) -> None:
         UserError: there is no adapter, or it fails.
     """
     with _prepared() as common:
-        params, device = common.params, _device(common.params)
+        params, device = common.params, device_of(common.params.runtime.accelerator)
         found: dict[str, Any] = _about(params, device, peer)
         precisions = [FULL, "bf16-mixed"] if _has_bf16(device) else [FULL]
         found["phases"] = {
@@ -70,14 +70,10 @@ def bench(peer: Path | None) -> None:
     print(f"{table(_rounded(found))}\n\nwrote {target}", flush=True)
 
 
-def _device(params: Params) -> torch.device:
-    return Fabric(accelerator=params.runtime.accelerator, devices=1).device
-
-
 def _has_bf16(device: torch.device) -> bool:
     """Whether the device computes with bfloat16 in hardware; elsewhere it is slower than 32 bits."""
     if device.type == "cpu":
-        return torch.backends.cpu.get_cpu_capability() != "DEFAULT" and torch.cpu._is_avx512_bf16_supported()
+        return torch.cpu._is_avx512_bf16_supported()
     return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
@@ -139,7 +135,7 @@ def _params() -> Params:
     """The preset at the bench's size, with the project's section runtime."""
     tree = preset_tree(paths.PRESETS, overlays_of(PRESET, paths.PRESETS), paths.PARAMS, YAML(typ="safe"))
     file = paths.PRESETS / f"{PRESET}.yaml"
-    on_gpu = _device(validate(tree, file)).type != "cpu"
+    on_gpu = device_of(validate(tree, file).runtime.accelerator).type != "cpu"
     size, batch_size = SIZES["gpu" if on_gpu else "cpu"]
     tree["runtime"]["devices"] = 1
     tree["crop"]["image_size"] = size
@@ -157,10 +153,13 @@ def _phase(common: Bench, stage: str, precisions: Sequence[str], peer: Path | No
     peaks = {f"{kind} {p}": (works.peak, p, kind) for p in precisions for kind in ("matmul", "conv")}
     theirs = {"peer": (works.peer, peer, stage)} if peer else {}
     times, units, memory = _timed(common, ours | theirs | peaks, stage)
+    counting = Worker(works.operations, common, stage)  # in a process of its own: it takes memory
+    flops = counting.flops
+    counting.close()
     found: dict[str, Any] = {}
     for precision in precisions:
         name = f"ours {precision}"
-        images, flops = units[name]
+        images, _ = units[name]
         best = [
             max(times[f"{kind} {precision}"][k][0] * units[f"{kind} {precision}"][1] for kind in ("matmul", "conv"))
             for k in range(ROUNDS)

@@ -13,7 +13,6 @@ import traceback
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,12 +20,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch.nn.functional import conv2d
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from glcic.data.batches import TrainingBatches, loader
+from glcic.data.batches import Batch, TrainingBatches, loader
 from glcic.data.crop import crop_image
 from glcic.data.packed import PackedImages
 from glcic.data.sources import celeba_layout as layout
@@ -36,7 +34,7 @@ from glcic.inference.completer import Completer, device_of
 from glcic.masks.sampling import MaskSampler
 from glcic.networks.discriminators import build_discriminator
 from glcic.networks.generators import build_generator
-from glcic.params import Params
+from glcic.params import Params, Training
 from glcic.phases.pretrain_discriminators import PretrainDiscriminatorsPhase
 from glcic.phases.pretrain_generator import PretrainGeneratorPhase
 from glcic.phases.train_joint import TrainJointPhase
@@ -162,13 +160,10 @@ def _peak_memory() -> int:
 
 def training(bench: Bench, stage: str, precision: str) -> Work:
     """Steps of a training stage, as the pipeline takes them: batches are drawn, read and prefetched."""
-    params = bench.params
-    section = getattr(params, stage).model_copy(update={"precision": precision})
-    fabric = start_fabric(params.runtime, section)
-    images = PackedImages(bench.images, "train")
-    batches = iter(_batches(bench, stage, section.batch_size, fabric))
+    section, phase, batches = _opened(bench, stage, precision, bench.params.runtime.compile)
+    state = TrainState()
 
-    def taken(phase: Phase, state: TrainState, n: int) -> float:
+    def run(n: int) -> float:
         waited = 0.0
         for _ in range(n):
             started = time.perf_counter()
@@ -177,24 +172,37 @@ def training(bench: Bench, stage: str, precision: str) -> Work:
             take_step(phase, batch, section, state)
         return waited
 
-    def built(compile_it: bool) -> Phase:
-        G = build_generator(params.networks.generator, params.input)
-        D = build_discriminator(params.networks.discriminator, images.image_size)
-        common = params.input, images.mean_pixel, compile_it
-        if stage == "pretrain_generator":
-            return PretrainGeneratorPhase(fabric, G, section, *common)
-        if stage == "pretrain_discriminators":
-            return PretrainDiscriminatorsPhase(fabric, G, D, section, params.gan, *common)
-        return TrainJointPhase(fabric, G, D, section, params.gan, *common)
-
-    with FlopCounterMode(display=False) as counter:  # it cannot look into what is compiled
-        taken(built(compile_it=False), TrainState(), 1)
-    return Work(
-        partial(taken, built(params.runtime.compile), TrainState()), section.batch_size, counter.get_total_flops()
-    )
+    return Work(run, section.batch_size)
 
 
-def _batches(bench: Bench, stage: str, batch_size: int, fabric: Fabric | None = None) -> Iterator[Any]:
+def operations(bench: Bench, stage: str) -> Work:
+    """Count the operations of a training step; they do not depend on the precision."""
+    # Without compilation, which the counter cannot look into.
+    section, phase, batches = _opened(bench, stage, "32-true", compile_it=False)
+    with FlopCounterMode(display=False) as counter:
+        take_step(phase, next(batches), section, TrainState())
+    return Work(lambda n: 0.0, flops=counter.get_total_flops())
+
+
+def _opened(bench: Bench, stage: str, precision: str, compile_it: bool) -> tuple[Training, Phase, Iterator[Batch]]:
+    """Section, phase with untrained networks, and batches of a training stage."""
+    params = bench.params
+    section = getattr(params, stage).model_copy(update={"precision": precision})
+    fabric = start_fabric(params.runtime, section)
+    G = build_generator(params.networks.generator, params.input)
+    D = build_discriminator(params.networks.discriminator, params.crop.image_size)
+    common = params.input, PackedImages(bench.images, "train").mean_pixel, compile_it
+    phase: Phase
+    if stage == "pretrain_generator":
+        phase = PretrainGeneratorPhase(fabric, G, section, *common)
+    elif stage == "pretrain_discriminators":
+        phase = PretrainDiscriminatorsPhase(fabric, G, D, section, params.gan, *common)
+    else:
+        phase = TrainJointPhase(fabric, G, D, section, params.gan, *common)
+    return section, phase, _batches(bench, stage, section.batch_size, pinned=fabric.device.type == "cuda")
+
+
+def _batches(bench: Bench, stage: str, batch_size: int, *, pinned: bool = False) -> Iterator[Batch]:
     params = bench.params
     batches = TrainingBatches(
         PackedImages(bench.images, "train"),
@@ -205,7 +213,6 @@ def _batches(bench: Bench, stage: str, batch_size: int, fabric: Fabric | None = 
         augmentation=params.augmentation,
         local_window=bench.local_window,
     )
-    pinned = fabric is not None and fabric.device.type == "cuda"
     return loader(batches, ENDLESS, params.runtime.num_workers, pinned)
 
 
@@ -234,7 +241,7 @@ def peer(bench: Bench, folder: Path, stage: str) -> Work:
         hole_sides=tuple(params.masks.size_range),  # type: ignore[union-attr]  # boxes
         batch_size=batch_size,
         mean_pixel=PackedImages(bench.images, "train").mean_pixel,
-        device=Fabric(accelerator=params.runtime.accelerator, devices=1).device,
+        device=device_of(params.runtime.accelerator),
     )
     if stage not in steps:
         raise UserError(f"{file}: steps() has no {stage}, only {', '.join(steps)}; add it")
@@ -252,7 +259,7 @@ def peak(bench: Bench, precision: str, kind: str) -> Work:
     """A large matrix product, or a convolution as in the middle of the generator, at full width: the device's best."""
     runtime = bench.params.runtime
     torch.set_num_threads(runtime.num_threads)
-    device = Fabric(accelerator=runtime.accelerator, devices=1).device
+    device = device_of(runtime.accelerator)
     dtype = torch.bfloat16 if precision == "bf16-mixed" else torch.float32
     side = 2048 if device.type == "cpu" else 8192
     if kind == "matmul":
@@ -270,7 +277,7 @@ def peak(bench: Bench, precision: str, kind: str) -> Work:
 def packed_batches(bench: Bench, batch_size: int) -> Work:
     """Batches as the pipeline prepares them: packed images, flips, masks and local windows."""
     torch.set_num_threads(bench.params.runtime.num_threads)
-    batches = iter(_batches(bench, "train_joint", batch_size))
+    batches = _batches(bench, "train_joint", batch_size)
     return Work(lambda n: _repeat(lambda: next(batches), n), batch_size)
 
 

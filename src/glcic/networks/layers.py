@@ -8,7 +8,7 @@ from torch.nn.utils import parametrizations
 from glcic.params import Activation, Norm
 
 SLOPE = 0.2  # negative slope of leaky ReLU
-SMALL = 64  # pixels of an output below which a convolution is faster as one matrix product, on a CPU
+SMALL = 64  # pixels of the largest output that is computed as one matrix product, on a CPU
 
 
 class StridedConv2d(nn.Conv2d):

@@ -216,7 +216,9 @@ def test_generators_joint_gradient_is_reconstruction_plus_alpha_adversarial(
         gradients[adv_weight] = torch.cat([p.grad.flatten() for p in phase.networks["generator"].parameters()])  # type: ignore[union-attr]
     adversarial = gradients[1.0] - gradients[0.0]
     assert adversarial.norm() > 1e-3 * gradients[0.0].norm()
-    torch.testing.assert_close(gradients[0.5], gradients[0.0] + adversarial / 2, rtol=1e-3, atol=1e-6)
+    # Rounding of the three passes leaves 2e-6; another α would be off by a hundred times that.
+    assert adversarial.abs().max() > 1e-3
+    torch.testing.assert_close(gradients[0.5], gradients[0.0] + adversarial / 2, rtol=1e-3, atol=1e-5)
 
 
 def test_joint_training_moves_both_networks(fabric: Fabric, batches: Iterator[Batch]) -> None:
