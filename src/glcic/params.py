@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
+from glcic import paths
 from glcic.errors import UserError
 from glcic.renamed import VALUES, refuse_old_names
 
@@ -38,6 +39,7 @@ class Runtime(Section):
     num_threads: Count
     num_workers: Annotated[int, Field(ge=0)]
     compile: bool
+    deterministic: bool
     celeba_dir: str | None
     image_folder: str | None
 
@@ -578,15 +580,22 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _phases_make_sense(self) -> Self:
-        if self.gan.r1_gamma > 0 and self.runtime.compile:
-            raise ValueError("gan.r1_gamma: needs gradients of gradients, which runtime.compile does not give")
+        compiled = self.runtime.compile and self.runtime.accelerator != "cpu"  # the networks, only on a GPU
+        if self.gan.r1_gamma > 0 and compiled:
+            raise ValueError(
+                "gan.r1_gamma: needs gradients of gradients, which runtime.compile does not give; set it to false, or "
+                "runtime.accelerator to cpu"
+            )
         if self.gan.r1_gamma > 0 and self.networks.discriminator.norm == "batch":
             raise ValueError(
                 "gan.r1_gamma: penalizes the gradient at each image, but batch norm mixes the images of a batch; set "
                 "networks.discriminator.norm: none (or instance)"
             )
-        if self.train_joint.adaptive_ratio is not None and self.runtime.compile:
-            raise ValueError("train_joint.adaptive_ratio: needs graphs to be kept, which runtime.compile does not do")
+        if self.train_joint.adaptive_ratio is not None and compiled:
+            raise ValueError(
+                "train_joint.adaptive_ratio: needs graphs to be kept, which runtime.compile does not do; set it to "
+                "false, or runtime.accelerator to cpu"
+            )
         if self.train_joint.steps == 0:
             raise ValueError("train_joint.steps: 0, but its network is what the pipeline delivers; give it 1 or more")
         return self
@@ -600,6 +609,21 @@ def load(path: Path) -> Params:
             names the file and every faulty field.
     """
     return validate(read_yaml(path, "run from the project's root, where params.yaml is"), path)
+
+
+def load_report(path: Path) -> Params:
+    """Read and validate a report's parameter file, with the sections runtime and tracking of the project's.
+
+    These change no result, and a report made before one of their parameters existed need not have it.
+
+    Raises:
+        UserError: as `load`, of either file.
+    """
+    here = load(paths.PARAMS)
+    tree = read_yaml(path, "it belongs to every kept report")
+    if not isinstance(tree, dict):
+        return validate(tree, path)  # says what is wrong
+    return validate(tree | here.model_dump(mode="json", include={"runtime", "tracking"}), path)
 
 
 def read_yaml(path: Path, missing: str, yaml: YAML | None = None) -> Any:

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from glcic.errors import UserError
 from glcic.experiments.presets import apply_preset, overlays_of, preset_names, preset_tree, read_tree
-from glcic.params import handed, leaves, load, validate
+from glcic.params import handed, leaves, load, load_report, validate
 from glcic.renamed import VALUES, translated
 from support.project import ROOT, default_tree, merge
 
@@ -136,7 +136,7 @@ def changed(changes: dict[str, Any]) -> Any:
         ({"train_joint.ema_decay": 1.0}, "train_joint.ema_decay", "less than 1"),
         ({"train_joint.d_skip_accuracy": 1.5}, "train_joint.d_skip_accuracy", "less than or equal to 1"),
         ({"train_joint.d_skip_accuracy": 0.4}, "train_joint.d_skip_accuracy", "greater than or equal to 0.5"),
-        ({"gan.r1_gamma": 1.0, "runtime.compile": True}, "gan.r1_gamma", "runtime.compile"),
+        ({"gan.r1_gamma": 1.0, "runtime.compile": True, "runtime.accelerator": "cuda"}, "gan.r1_gamma", "compile"),
         ({"gan.r1_gamma": 1.0}, "gan.r1_gamma", "set networks.discriminator.norm: none (or instance)"),
         (
             {"networks.discriminator": PATCHGAN, "gan.r1_gamma": 1.0},
@@ -160,7 +160,12 @@ def changed(changes: dict[str, Any]) -> Any:
             "with networks.discriminator.local_window = 32, the last layer's output is one pixel",
         ),
         (
-            {"train_joint.adv_weight": None, "train_joint.adaptive_ratio": 0.1, "runtime.compile": True},
+            {
+                "train_joint.adv_weight": None,
+                "train_joint.adaptive_ratio": 0.1,
+                "runtime.compile": True,
+                "runtime.accelerator": "auto",
+            },
             "train_joint.adaptive_ratio",
             "runtime.compile",
         ),
@@ -217,6 +222,7 @@ def test_nonsense_is_refused_before_anything_is_computed(changes: dict[str, Any]
         {"networks.discriminator.norm": "instance", "networks.discriminator.local_layers": 4, "gan.r1_gamma": 1.0},
         {"networks.discriminator": PATCHGAN | {"norm": "none", "spectral_norm": True}, "gan.r1_gamma": 1.0},
         {"train_joint.adv_weight": None, "train_joint.adaptive_ratio": 0.1},
+        {"train_joint.adv_weight": None, "train_joint.adaptive_ratio": 0.1, "runtime.compile": True},  # on a CPU
         {"train_joint.reconstruction.region": "dilated", "input.mask_dilation": 4},
         {"train_joint.reconstruction.pixel_weight": 0.0, "train_joint.reconstruction.ssim_weight": 1.0},
         {"pretrain_generator.steps": 0, "pretrain_discriminators.steps": 0},
@@ -226,6 +232,21 @@ def test_nonsense_is_refused_before_anything_is_computed(changes: dict[str, Any]
 def test_sense_beside_the_nonsense_is_accepted(changes: dict[str, Any]) -> None:
     """The refusals above are no wider than they have to be."""
     validate(changed(changes), Path("params.yaml"))
+
+
+def test_a_report_need_not_have_what_changes_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project's own runtime and tracking take the place of the report's."""
+    monkeypatch.chdir(tmp_path)
+    here, reported = changed({"runtime.num_threads": 3}), changed({"seed": 5, "runtime.num_threads": 1})
+    del reported["runtime"]["deterministic"], reported["tracking"]
+    for name, tree in (("params.yaml", here), ("reported.yaml", reported)):
+        YAML(typ="safe").dump(tree, tmp_path / name)
+    params = load_report(Path("reported.yaml"))
+    assert (params.seed, params.runtime.num_threads) == (5, 3)
+    del reported["seed"]
+    YAML(typ="safe").dump(reported, tmp_path / "reported.yaml")
+    with pytest.raises(UserError, match=r"^reported\.yaml: seed: is missing"):
+        load_report(Path("reported.yaml"))
 
 
 def test_a_missing_parameter_is_named() -> None:

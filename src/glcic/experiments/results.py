@@ -5,7 +5,7 @@ from pathlib import Path
 
 from glcic import paths
 from glcic.evaluation.definitions import ALL
-from glcic.params import Params, load
+from glcic.params import Params, load, load_report
 from glcic.report.formatting import markdown, percent
 from glcic.report.published import MASK_SET, MMAGIC_COLUMNS, SAME, what_differs
 from glcic.report.report_data import Scored, read_scored, read_table, records
@@ -25,7 +25,7 @@ def print_results(report: Path) -> None:
     """
     scored = read_scored(report)
     own = report / paths.PARAMS.name
-    params = load(own if own.exists() else paths.PARAMS)
+    params = load_report(own) if own.exists() else load(paths.PARAMS)
     parts = [_all_methods(scored)]
     if (masks := report / paths.REPORT.manifest.name).exists():
         parts.append(_about_masks(masks))

@@ -23,7 +23,7 @@ from glcic import paths
 from glcic.errors import UserError
 from glcic.evaluation.tables import read_methods
 from glcic.experiments.repository import dvc, git, head_commit, uncommitted
-from glcic.params import Params, leaves, load
+from glcic.params import Params, leaves, load_report
 from glcic.paths import REPORT, ReportFolder
 from glcic.report.formatting import markdown
 from glcic.training.code import described, mixed
@@ -372,14 +372,14 @@ def _here(source: Path) -> Params:
     Raises:
         UserError: they are invalid.
     """
-    here = load(paths.PARAMS)
+    params = load_report(source)
     data = {
         name: str(Path(where).resolve())
         for name in ("celeba_dir", "image_folder")
-        if (where := getattr(here.runtime, name))
+        if (where := getattr(params.runtime, name))
     }
-    runtime, tracking = here.runtime.model_copy(update=data), here.tracking.model_copy(update={"enabled": False})
-    return load(source).model_copy(update={"runtime": runtime, "tracking": tracking})
+    runtime, tracking = params.runtime.model_copy(update=data), params.tracking.model_copy(update={"enabled": False})
+    return params.model_copy(update={"runtime": runtime, "tracking": tracking})
 
 
 def _clone(commit: str, folder: Path) -> Path:

@@ -1,5 +1,8 @@
 """Building blocks that several networks share."""
 
+from itertools import product
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -8,7 +11,7 @@ from torch.nn.utils import parametrizations
 from glcic.params import Activation, Norm
 
 SLOPE = 0.2  # negative slope of leaky ReLU
-SMALL = 64  # pixels of the largest output that is computed as one matrix product, on a CPU
+SMALL = 16  # pixels of the largest output that is computed as one matrix product, on a CPU
 
 
 class StridedConv2d(nn.Conv2d):
@@ -25,11 +28,66 @@ class StridedConv2d(nn.Conv2d):
         if x.device.type != "cpu" or height * width > SMALL:
             return super().forward(x)
         padded = pad(x.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding))
-        windows = padded.unfold(1, kernel, stride).unfold(2, kernel, stride)  # (N, H', W', C, kernel, kernel)
-        columns = windows.permute(0, 1, 2, 4, 5, 3).reshape(len(x) * height * width, -1)
+        columns = cast(Tensor, _Windows.apply(padded, kernel, stride)).view(len(x) * height * width, -1)
         weight = self.weight.permute(0, 2, 3, 1).reshape(self.out_channels, -1)  # no copy in channels-last format
-        product = nn.functional.linear(columns, weight, self.bias)
-        return product.view(len(x), height, width, -1).permute(0, 3, 1, 2)
+        found = nn.functional.linear(columns, weight, self.bias)
+        return found.view(len(x), height, width, -1).permute(0, 3, 1, 2)
+
+
+class _Windows(torch.autograd.Function):
+    """All windows (N, H', W', kernel, kernel, C) of images (N, H, W, C); the library's gradient is slow."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, kernel: int, stride: int) -> Tensor:
+        ctx.shape, ctx.stride = image.shape, stride
+        windows = image.unfold(1, kernel, stride).unfold(2, kernel, stride)  # (N, H', W', C, kernel, kernel)
+        return windows.permute(0, 1, 2, 4, 5, 3).contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,), stride = gradients, ctx.stride
+        _, height, width, kernel, _, _ = gradient.shape
+        image = gradient.new_zeros(ctx.shape)
+        for y, x in product(range(kernel), range(kernel)):
+            image[:, y : y + stride * height : stride, x : x + stride * width : stride] += gradient[:, :, :, y, x]
+        return image, None, None
+
+
+class DilatedConv2d(nn.Conv2d):
+    """A dilated 3×3 convolution without the taps that meet padding alone, where its input is small, on a CPU.
+
+    Pixels that lie a multiple of the dilation apart do not meet any others. Where the side of the input is one or two
+    dilations, one or two of them lie in a row, and all pairs of them make one matrix product. The result is the same up
+    to rounding.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, C, H, W) to (N, channels, H, W)."""
+        n, channels, height, width = x.shape
+        rows, columns = (self._in_a_row(side) for side in (height, width))
+        if x.device.type != "cpu" or not (rows and columns):
+            return super().forward(x)
+        h, w = height // rows, width // columns
+        meet = x.permute(0, 2, 3, 1).reshape(n, rows, h, columns, w, channels).permute(0, 2, 4, 1, 3, 5)
+        # From the pixel in row i and column j of those that meet, to each of them; the middle tap is 1, 1.
+        taps = [
+            self.weight[:, :, 1 - i : 1 - i + rows, 1 - j : 1 - j + columns]
+            for i, j in product(range(rows), range(columns))
+        ]
+        weight = torch.stack(taps).permute(0, 1, 3, 4, 2)  # (pixels, channels out, rows, columns, channels)
+        pixels = rows * columns
+        found = nn.functional.linear(
+            meet.reshape(n * h * w, pixels * channels),
+            weight.reshape(pixels * self.out_channels, pixels * channels),
+            None if self.bias is None else self.bias.repeat(pixels),
+        )
+        placed = found.view(n, h, w, rows, columns, -1).permute(0, 3, 1, 4, 2, 5).reshape(n, height, width, -1)
+        return placed.permute(0, 3, 1, 2)
+
+    def _in_a_row(self, side: int) -> int:
+        """How many pixels of a row meet: 1 or 2; 0 if more do, or not the same number everywhere."""
+        dilation = self.dilation[0]
+        return 1 if side <= dilation else 2 if side == 2 * dilation else 0
 
 
 def scaled(channels: int, width_multiplier: float) -> int:

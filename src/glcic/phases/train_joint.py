@@ -86,8 +86,7 @@ class TrainJointPhase(Phase):
             self.update("discriminator")
             return losses
         skipped = self.memory["accuracies"].mean() > self.d_skip_accuracy
-        if not skipped:
-            self.update("discriminator")
+        self.update("discriminator", skip=skipped)
         accuracy = total(self.fabric, accuracy) / self.fabric.world_size  # so that all processes skip, or none
         self.memory["accuracies"] = torch.cat([self.memory["accuracies"][1:], accuracy[None]])
         return {**losses, "d_skipped": skipped.float()}

@@ -1,6 +1,7 @@
 """The training loop, shared by all three phases."""
 
 import copy
+import ctypes
 import os
 import shutil
 import time
@@ -24,6 +25,8 @@ from glcic.training.optimizers import lr_factor, set_lr
 from glcic.training.phase import Phase, total
 from glcic.training.stop import Stopped, StopRequest
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
+
 
 @dataclass
 class TrainState:
@@ -37,15 +40,15 @@ class TrainState:
 
 
 def start_fabric(runtime: Runtime, section: Training) -> Fabric:
-    """Set up device, precision and processes, and make all operations deterministic.
+    """Set up device, precision and processes, and make all operations deterministic, unless `runtime` says otherwise.
 
     Raises:
         UserError: the requested device is not available.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # otherwise matrix products on CUDA vary
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(runtime.deterministic, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = not runtime.deterministic  # tries the algorithms, and takes the fastest
     try:
         fabric = Fabric(accelerator=runtime.accelerator, devices=runtime.devices, precision=section.precision)
         fabric.launch()
@@ -55,7 +58,20 @@ def start_fabric(runtime: Runtime, section: Training) -> Fabric:
             f"({error}); accelerator: cpu always works"
         ) from None
     torch.set_num_threads(runtime.num_threads)  # after the launch, which sets another number
+    if fabric.device.type == "cpu":
+        _keep_memory()
     return fabric
+
+
+def _keep_memory() -> None:
+    """Let glibc keep freed memory; by default it gives large pieces back, and gets them again page by page.
+
+    Every step takes and frees the same pieces. Other C libraries have no such switch.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)  # no piece is a mapping of its own, which would end with it
+        mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def train(
@@ -100,6 +116,8 @@ def train(
         return
     _announce(phase, batches, section, checkpoints, remaining)
     yield state
+    # Whether to stop is asked in every step, on the CPU: no process waits for its device.
+    everyone: Any = torch.distributed.new_group(backend="gloo") if fabric.world_size > 1 else None
     with StopRequest(parent) as stop, _bar(section, checkpoints, state, fabric) as bar:
         for batch in loader(batches, remaining, num_workers, fabric.device.type == "cuda"):
             losses = take_step(phase, batch, section, state)
@@ -115,7 +133,7 @@ def train(
             if last or due:
                 _validate(phase, validation, section, state, score)
                 yield state
-            stopping = _wanted_anywhere(stop, fabric)
+            stopping = _wanted_anywhere(stop, everyone)
             if not early and (last or stopping or state.step % section.checkpoint_every == 0):
                 _save(phase, state, checkpoints)
             if stopping and not last:
@@ -146,11 +164,12 @@ def _bar(section: Training, checkpoints: Checkpoints, state: TrainState, fabric:
     )
 
 
-def _wanted_anywhere(stop: StopRequest, fabric: Fabric) -> bool:
+def _wanted_anywhere(stop: StopRequest, everyone: "torch.distributed.ProcessGroup | None") -> bool:
     """Whether any process was asked to stop; all processes get the same answer."""
-    if fabric.world_size == 1:
-        return bool(stop.reason)
-    return total(fabric, torch.tensor(float(bool(stop.reason)), device=fabric.device)).item() > 0
+    wanted = torch.tensor(bool(stop.reason), dtype=torch.int32)
+    if everyone is not None:
+        torch.distributed.all_reduce(wanted, group=everyone)
+    return bool(wanted)
 
 
 def _save(phase: Phase, state: TrainState, checkpoints: Checkpoints) -> None:

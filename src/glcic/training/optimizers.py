@@ -1,7 +1,7 @@
 """Optimizers and learning-rate schedules."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, cast
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adadelta, Optimizer
 
+from glcic.errors import UserError
 from glcic.params import Adam, AdamW, LRSchedule, OptimizerParams
 
 
@@ -18,13 +19,76 @@ def build_optimizer(
     """Build Adam, AdamW (whose weight decay is decoupled from the gradient) or Adadelta.
 
     Adam and AdamW read and write the memory once (`fused`); with `compile_it`, Adadelta does so, too.
+
+    Raises:
+        UserError: there is no compiler for `compile_it`.
     """
-    if isinstance(section, Adam):
-        return torch.optim.Adam(parameters, section.lr, (section.betas[0], section.betas[1]), fused=True)
-    if isinstance(section, AdamW):
-        betas = section.betas[0], section.betas[1]
-        return torch.optim.AdamW(parameters, section.lr, betas, weight_decay=section.weight_decay, fused=True)
-    return (CompiledAdadelta if compile_it else Adadelta)(parameters, section.lr, section.rho)
+    if not isinstance(section, Adam | AdamW):
+        if not compile_it:
+            return Adadelta(parameters, section.lr, section.rho)
+        _require_compiler()
+        return CompiledAdadelta(parameters, section.lr, section.rho)
+    betas = section.betas[0], section.betas[1]
+    made = (
+        torch.optim.AdamW(parameters, section.lr, betas, weight_decay=section.weight_decay, fused=True)
+        if isinstance(section, AdamW)
+        else torch.optim.Adam(parameters, section.lr, betas, fused=True)
+    )
+    made.register_step_pre_hook(_same_strides)
+    return made
+
+
+def _require_compiler() -> None:
+    from torch._inductor.cpp_builder import get_cpp_compiler  # slow to import
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        raise UserError(
+            "runtime.compile: compiling on a CPU needs a C++ compiler, but found none; install g++ (or name another "
+            "one in the environment variable CXX), or set runtime.compile: false"
+        ) from None
+
+
+@torch.no_grad()
+def _same_strides(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    """Give every gradient the strides of its parameter, without which CUDA's fused kernels refuse it.
+
+    Those of 1×1 convolutions may differ, in dimensions of one element (github.com/pytorch/pytorch/issues/126585).
+    """
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        if parameter.grad is not None and parameter.grad.stride() != parameter.stride():
+            parameter.grad = torch.empty_like(parameter).copy_(parameter.grad)
+
+
+def step_unless(optimizer: Optimizer, skip: Tensor) -> None:
+    """Take a step, unless `skip` (a scalar, bool) is true; a device is not asked, which would wait for it.
+
+    There, the step is taken in any case, and undone where `skip` is true. Counts of steps on the CPU go on; only
+    optimizers that do not use them keep them there.
+    """
+    if skip.device.type != "cpu":
+        _step_and_undo(optimizer, skip)
+    elif not skip:
+        optimizer.step()
+
+
+@torch.no_grad()
+def _step_and_undo(optimizer: Optimizer, skip: Tensor) -> None:
+    before = {key: tensor.clone() for key, tensor in _tensors(optimizer)}
+    optimizer.step()
+    for key, tensor in _tensors(optimizer):
+        if tensor.device == skip.device:  # what the first step has made was 0
+            tensor.copy_(torch.where(skip, before[key] if key in before else torch.zeros_like(tensor), tensor))
+
+
+def _tensors(optimizer: Optimizer) -> Iterator[tuple[tuple[int, str], Tensor]]:
+    """Every parameter and every tensor of its state, with a key."""
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        yield (id(parameter), ""), parameter
+        for name, tensor in optimizer.state.get(parameter, {}).items():
+            yield (id(parameter), name), tensor
 
 
 class CompiledAdadelta(Adadelta):

@@ -17,7 +17,7 @@ from glcic.data.batches import Batch
 from glcic.masks.geometry import composite
 from glcic.masks.preprocessing import MaskedImages, Preprocessor
 from glcic.params import GANLoss, Input, OptimizerParams, Reconstruction, Training
-from glcic.training.optimizers import build_optimizer
+from glcic.training.optimizers import build_optimizer, step_unless
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,17 @@ class Phase(ABC):
         self._wrapped[name].train()
         return self._wrapped[name]
 
-    def update(self, name: str) -> None:
-        """Take one step of a network's optimizer, with the accumulated gradients."""
+    def update(self, name: str, skip: Tensor | None = None) -> None:
+        """Take one step of a network's optimizer, with the accumulated gradients, unless `skip` (a scalar) is true."""
         optimizer = self.optimizers[name]
         if self.max_grad_norm is not None:
             self.fabric.clip_gradients(
                 self._wrapped[name], optimizer, max_norm=self.max_grad_norm, error_if_nonfinite=False
             )
-        optimizer.step()
+        if skip is None:
+            optimizer.step()
+        else:
+            step_unless(optimizer, skip)
         if name in self.averages:
             # With a constant decay, the average would hold on to the first weights, and to batch norm's first
             # statistics, for about 1/(1 − decay) steps.

@@ -1,5 +1,6 @@
 """Every preset: what it is published to be, and that all stages run with it on tiny images."""
 
+import copy
 import json
 import math
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from glcic.data.batches import Batch
 from glcic.evaluation.definitions import METHODS
 from glcic.evaluation.tables import read_methods
 from glcic.experiments.presets import first_line, preset_names, preset_params
@@ -23,6 +25,12 @@ from glcic.networks.generators import build_generator
 from glcic.networks.generators.glcic import GlcicGenerator
 from glcic.networks.generators.unet import UNetAttention
 from glcic.params import GlobalLocalParams, Params, Training, UNetParams, handed, load
+from glcic.phases.pretrain_discriminators import PretrainDiscriminatorsPhase
+from glcic.phases.pretrain_generator import PretrainGeneratorPhase
+from glcic.phases.train_joint import TrainJointPhase
+from glcic.training.loop import TrainState, take_step
+from glcic.training.phase import Phase
+from support.devices import without_values
 from support.project import ROOT, Project
 
 PRESETS = ROOT / "presets"
@@ -199,6 +207,29 @@ def shrunk(name: str) -> dict[str, Any]:
     tree["validation"]["num_images"] = 4
     tree["evaluate"] |= {"batch_size": 4, "figure_rows": 1}
     return tree
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_step_of_a_preset_waits_for_its_device(name: str) -> None:
+    """Losses are asked for when a line is printed, and not in a step: preparing the batch, updates and averages."""
+    params = Params.model_validate(shrunk(name))
+    G = build_generator(params.networks.generator, params.input)
+    D = build_discriminator(params.networks.discriminator, 16)
+    fabric, common = without_values(), (params.input, [0.5] * 3)
+    phases: dict[str, Phase] = {
+        "pretrain_generator": PretrainGeneratorPhase(fabric, copy.deepcopy(G), params.pretrain_generator, *common),
+        "pretrain_discriminators": PretrainDiscriminatorsPhase(
+            fabric, copy.deepcopy(G), copy.deepcopy(D), params.pretrain_discriminators, params.gan, *common
+        ),
+        "train_joint": TrainJointPhase(fabric, G, D, params.train_joint, params.gan, *common),
+    }
+    image, mask = (torch.zeros(4, channels, 16, 16, dtype=torch.uint8) for channels in (3, 1))
+    batch = Batch(image, mask, torch.zeros(4, 2, dtype=torch.int64), torch.zeros(4, 2, dtype=torch.int64))
+    for stage, phase in phases.items():
+        state, section = TrainState(), getattr(params, stage)
+        for _ in range(section.steps):
+            losses = take_step(phase, batch, section, state)
+            assert {loss.device.type for loss in losses.values()} == {"meta"}
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from glcic.networks.layers import SMALL, StridedConv2d
+from glcic.networks.layers import SMALL, DilatedConv2d, StridedConv2d
 
 
 def both(side: int) -> tuple[StridedConv2d, nn.Conv2d]:
@@ -16,11 +16,15 @@ def both(side: int) -> tuple[StridedConv2d, nn.Conv2d]:
     return ours, theirs
 
 
-@pytest.mark.parametrize("side", [1, 2, 5, 8, 16])
+@pytest.mark.parametrize("side", [1, 2, 5, 8])
 def test_a_small_strided_convolution_is_a_convolution(side: int) -> None:
     """Output, gradients, and gradients of gradients, which R1 needs."""
-    ours, theirs = both(side)
-    image = torch.randn(4, 3, side, side).to(memory_format=torch.channels_last)
+    compare(*both(side), torch.randn(4, 3, side, side))
+
+
+def compare(ours: nn.Conv2d, theirs: nn.Conv2d, image: Tensor) -> None:
+    """Output, gradients, and gradients of gradients."""
+    image = image.to(memory_format=torch.channels_last)
     found: list[list[Tensor]] = []
     for layer in (ours, theirs):
         x = image.clone().requires_grad_()
@@ -38,5 +42,22 @@ def test_a_small_strided_convolution_is_a_convolution(side: int) -> None:
 
 def test_a_large_strided_convolution_is_the_librarys() -> None:
     torch.manual_seed(0)
-    layer, image = StridedConv2d(3, 5, kernel_size=5, stride=2, padding=2), torch.randn(2, 3, 18, 18)
+    layer, image = StridedConv2d(3, 5, kernel_size=5, stride=2, padding=2), torch.randn(2, 3, 9, 9)
+    assert torch.equal(layer(image), nn.Conv2d.forward(layer, image))
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (8, 8), (3, 3), (1, 2), (4, 8), (8, 3), (2, 8)])
+def test_a_dilated_convolution_of_a_small_image_is_a_convolution(height: int, width: int) -> None:
+    """Of at most two dilations in height and width; where a side is less than one, only the middle taps count."""
+    torch.manual_seed(0)
+    ours = DilatedConv2d(3, 5, kernel_size=3, padding=4, dilation=4).to(memory_format=torch.channels_last)
+    theirs = nn.Conv2d(3, 5, kernel_size=3, padding=4, dilation=4)
+    theirs.load_state_dict(ours.state_dict())
+    compare(ours, theirs, torch.randn(4, 3, height, width))
+
+
+@pytest.mark.parametrize("side", [5, 7, 9, 12])
+def test_a_dilated_convolution_of_another_image_is_the_librarys(side: int) -> None:
+    torch.manual_seed(0)
+    layer, image = DilatedConv2d(3, 5, kernel_size=3, padding=4, dilation=4), torch.randn(2, 3, side, side)
     assert torch.equal(layer(image), nn.Conv2d.forward(layer, image))

@@ -1,5 +1,6 @@
 """The published constructions, to the parameter, and what each variant changes."""
 
+import copy
 from itertools import product
 from typing import Any, get_args
 
@@ -357,3 +358,30 @@ def test_only_batch_norm_lets_a_judgement_depend_on_the_other_images(name: str, 
 def test_discriminators_tell_their_window() -> None:
     assert global_local(32, 16, 3, 2, width_multiplier=0.0625).local_window == 16
     assert patchgan(4).local_window is None
+
+
+@pytest.mark.parametrize(
+    ("network", "kind"),
+    [
+        (generator(0.0625), "generator"),
+        (generator(0.0625, convolution="gated", norm="instance"), "generator"),
+        (unet(8), "generator"),
+        (discriminator("fused"), "discriminator"),
+        (discriminator("per_branch", spectral_norm=True, mask_channel=True), "discriminator"),
+        (discriminator("patchgan"), "discriminator"),
+    ],
+)
+def test_a_network_compiles_in_one_piece(network: nn.Module, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a break in its graph, and with the same output and gradients; on a GPU, so does `runtime.compile`."""
+    monkeypatch.setattr("glcic.networks.layers.SMALL", 0)  # a GPU has the library's convolutions
+    torch.manual_seed(0)
+    inputs = (torch.rand(2, 3, 32, 32), torch.ones(2, 1, 32, 32)) if kind == "generator" else judged()
+    start, found = copy.deepcopy(network.state_dict()), []
+    for called in (network, torch.compile(network, backend="aot_eager", fullgraph=True)):
+        network.load_state_dict(start)  # spectral and batch norm change what they remember
+        network.zero_grad()
+        output = called(*inputs)
+        output.square().sum().backward()
+        found.append([output, *(p.grad.clone() for p in network.parameters() if p.grad is not None)])
+    assert len(found[0]) > 4
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)

@@ -16,12 +16,14 @@ from glcic.masks.geometry import composite
 from glcic.networks.discriminators.global_local import GlobalLocalDiscriminator
 from glcic.networks.generators.glcic import GlcicGenerator
 from glcic.networks.layers import last_layer
-from glcic.params import GAN, Norm, Params
+from glcic.params import GAN, Adadelta, Norm, Params
 from glcic.phases.pretrain_discriminators import PretrainDiscriminatorsPhase, backward_discriminator
 from glcic.phases.pretrain_generator import PretrainGeneratorPhase
 from glcic.phases.train_joint import TrainJointPhase
+from glcic.training.loop import TrainState, take_step
 from glcic.training.losses import d_loss_fake, d_loss_real, g_loss, reconstruction_loss
 from glcic.training.phase import CompletionScores, DiscriminatorScores, MaskedBatch, Phase, complete, frozen, is_real
+from support.devices import without_values
 from support.networks import generator, glcic, global_local, patchgan
 from support.project import TINY, Project, default_tree, merge
 
@@ -616,3 +618,56 @@ def test_processes_exchange_gradients_in_the_last_part_only(
     own = [entry for entry in found if entry[0] == "generator"]
     assert own == [("generator", True), ("generator", False)]
     assert found[:2] == [("discriminator", True), ("discriminator", False)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"adv_weight": None, "adaptive_ratio": 0.1},
+        {"d_skip_accuracy": 0.8},
+        {"max_grad_norm": 1.0, "ema_decay": 0.9, "grad_accum_steps": 2},
+        {"reconstruction": {"edge_weight": 1.0, "ssim_weight": 1.0, "region": "whole"}},
+    ],
+)
+@pytest.mark.parametrize("optimizer", ["adam", "adadelta"])
+def test_no_step_waits_for_its_device(changes: dict[str, Any], optimizer: str) -> None:
+    """Neither does the decision whether D skips its update; presets are tested with the presets."""
+    p = params(train_joint=changes, input={"fill": "surroundings"})
+    adadelta = {f"optimizer_{network}": Adadelta(name="adadelta", lr=1.0, rho=0.95) for network in "gd"}
+    section = p.train_joint.model_copy(update=adadelta if optimizer == "adadelta" else {})
+    phase = TrainJointPhase(without_values(), *networks(), section, p.gan, p.input, [0.5] * 3)
+    image, mask = (torch.zeros(4, channels, 16, 16, dtype=torch.uint8) for channels in (3, 1))
+    batch = Batch(image, mask, torch.zeros(4, 2, dtype=torch.int64), torch.zeros(4, 2, dtype=torch.int64))
+    state = TrainState()
+    for _ in range(3):
+        losses = take_step(phase, batch, section, state)
+    assert {loss.device.type for loss in losses.values()} == {"meta"}
+
+
+@pytest.mark.parametrize("ask", [bool, float, Tensor.item, Tensor.tolist, Tensor.cpu, Tensor.numpy])
+def test_who_waits_for_a_device_without_values_fails(ask: Callable[[Tensor], object]) -> None:
+    """What the tests above rely on."""
+    with pytest.raises((RuntimeError, NotImplementedError, TypeError)):
+        ask(torch.ones((), device=without_values().device))
+
+
+@pytest.mark.parametrize("stage", ["pretrain_generator", "pretrain_discriminators", "train_joint"])
+def test_mixed_precision_gives_the_losses_of_32_bits(batches: Iterator[Batch], stage: str) -> None:
+    """Up to the 8 bits of bfloat16, and as float32 numbers; the gradients have about the same direction."""
+    batch, found, moves = next(batches), [], []
+    for precision in ("32-true", "bf16-mixed"):
+        fabric, p, (G, D) = Fabric(accelerator="cpu", devices=1, precision=precision), params(), networks()
+        phase: Phase
+        if stage == "pretrain_generator":
+            phase = generator_phase(fabric)
+        elif stage == "train_joint":
+            phase = joint(fabric)
+        else:
+            phase = PretrainDiscriminatorsPhase(fabric, G, D, p.pretrain_discriminators, p.gan, p.input, [0.5] * 3)
+        found.append(phase.step([phase.preprocess(batch)]))
+        moves.append({name: gradients_of(network) for name, network in phase.networks.items()})
+    assert {loss.dtype for losses in found for loss in losses.values()} == {torch.float32}
+    torch.testing.assert_close(found[1], found[0], rtol=0.02, atol=0)
+    for name, gradients in moves[0].items():
+        a, b = (torch.cat([move[name][k].flatten() for k in gradients]) for move in moves)
+        assert torch.nn.functional.cosine_similarity(a, b, dim=0) > 0.7, name

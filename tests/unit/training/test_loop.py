@@ -18,7 +18,7 @@ from glcic.phases.train_joint import TrainJointPhase
 from glcic.training import loop
 from glcic.training.checkpoints import Checkpoints, checkpoint_key, extendable
 from glcic.training.finished import settle
-from glcic.training.loop import TrainState, train
+from glcic.training.loop import TrainState, start_fabric, train
 from glcic.training.optimizers import build_optimizer, lr_factor, set_lr
 from glcic.training.stop import Stopped
 from support.networks import generator, global_local
@@ -267,3 +267,15 @@ def test_learning_rate_scales_the_first_one() -> None:
     for factor in (0.5, 0.5, 1.0):
         set_lr(optimizer, factor)
         assert optimizer.param_groups[0]["lr"] == 0.8 * factor
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_device_may_choose_faster_algorithms_if_told_so(
+    monkeypatch: pytest.MonkeyPatch, deterministic: bool
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode, **_: asked.append(mode))
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", deterministic)
+    start_fabric(PARAMS.runtime.model_copy(update={"deterministic": deterministic}), PARAMS.train_joint)
+    assert asked == [deterministic]
+    assert torch.backends.cudnn.benchmark == (not deterministic)

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch._inductor.config
 from torch import nn
 
+from glcic.errors import UserError
 from glcic.params import Adadelta, Adam, AdamW, LRSchedule, OptimizerParams
-from glcic.training.optimizers import build_optimizer, lr_factor, set_lr
+from glcic.training.optimizers import _step_and_undo, build_optimizer, lr_factor, set_lr
 
 ADAM = Adam(name="adam", lr=0.1, betas=[0.5, 0.9])
 ADAMW = AdamW(name="adamw", lr=0.1, betas=[0.5, 0.9], weight_decay=0.2)
@@ -82,3 +84,50 @@ def test_compiled_adadelta_is_adadelta(memory_format: torch.memory_format) -> No
         assert compiled.state[mine].keys() == plain.state[other].keys()
         assert compiled.state[mine]["step"] == plain.state[other]["step"] == 5
     assert unused.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("chosen", [ADAM, ADAMW, ADADELTA])
+@pytest.mark.parametrize("skips", [[False, True, False], [True, False, True]])
+def test_an_undone_step_is_a_step_left_out(chosen: OptimizerParams, skips: list[bool]) -> None:
+    """To the bit: as on a device, where nobody asks, so on a CPU, where the step is left out. Also of the first one."""
+    torch.manual_seed(0)
+    start, gradients = torch.randn(3, 4), torch.randn(3, 3, 4)
+    done, undone = (nn.Parameter(start.clone()) for _ in "ab")
+    left_out, taken = (build_optimizer([parameter], chosen) for parameter in (done, undone))
+    for skip, gradient in zip(skips, gradients, strict=True):
+        done.grad, undone.grad = gradient.clone(), gradient.clone()
+        if not skip:
+            left_out.step()
+        _step_and_undo(taken, torch.tensor(skip))
+        assert torch.equal(done, undone)
+    assert not torch.equal(done, start)
+    for name, value in left_out.state[done].items():
+        assert torch.equal(value, taken.state[undone][name]), name
+
+
+@pytest.mark.parametrize("chosen", [ADAM, ADAMW])
+def test_a_fused_step_sees_gradients_with_the_strides_of_their_parameters(chosen: OptimizerParams) -> None:
+    """On CUDA, it refuses others, which 1×1 convolutions in channels-last format may have."""
+    torch.manual_seed(0)
+    start = [torch.randn(6, 5, 1, 1), torch.randn(6, 5, 3, 3)]
+    formats = torch.channels_last, torch.contiguous_format
+    mine, theirs = ([nn.Parameter(tensor.to(memory_format=torch.channels_last)) for tensor in start] for _ in "ab")
+    mine[0] = nn.Parameter(start[0].as_strided((6, 5, 1, 1), (5, 1, 5, 5)))  # what a network in that format has
+    for parameters, layout in ((mine, formats[1]), (theirs, formats[0])):
+        torch.manual_seed(1)
+        for parameter in parameters:
+            parameter.grad = torch.randn(parameter.shape).contiguous(memory_format=layout)
+        build_optimizer(parameters, chosen).step()
+    assert mine[0].stride() == (5, 1, 5, 5)
+    for ours, other in zip(mine, theirs, strict=True):
+        assert ours.grad is not None
+        assert ours.grad.stride() == ours.stride()
+        assert torch.equal(ours, other)
+
+
+def test_without_a_compiler_adadelta_says_what_to_do() -> None:
+    with (
+        torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}),
+        pytest.raises(UserError, match=r"runtime.compile: .* needs a C\+\+ compiler, .*; install g\+\+"),
+    ):
+        build_optimizer([nn.Parameter(torch.zeros(1))], ADADELTA, compile_it=True)

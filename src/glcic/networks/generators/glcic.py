@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from glcic.networks.layers import Gated, activation_layer, norm_layer, scaled
+from glcic.networks.layers import DilatedConv2d, Gated, activation_layer, norm_layer, scaled
 from glcic.params import GlcicParams
 
 
@@ -103,4 +103,6 @@ def _convolution(layer: Layer, channels: int, out: int) -> nn.Module:
     padding = layer.dilation * (layer.kernel - 1) // 2
     if layer.scale > 1:
         return nn.ConvTranspose2d(channels, out, layer.kernel, stride=2, padding=padding)
-    return nn.Conv2d(channels, out, layer.kernel, round(1 / layer.scale), padding, layer.dilation)
+    if layer.dilation > 1:
+        return DilatedConv2d(channels, out, layer.kernel, 1, padding, layer.dilation)
+    return nn.Conv2d(channels, out, layer.kernel, round(1 / layer.scale), padding)
