@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from glcic.networks.discriminators import build_discriminator
-from glcic.networks.layers import StridedConv2d
+from glcic.networks.layers import DilatedConv2d, StridedConv2d
 from glcic.params import GlobalLocalParams
 from glcic.report.formatting import markdown
 from glcic.training.optimizers import CompiledAdadelta
@@ -49,9 +49,17 @@ def training_pass(layer: nn.Conv2d, image: Tensor, precision: str) -> Callable[[
 
 
 def convolutions() -> list[list[str]]:
-    """Time the strided convolutions, forward and backward."""
+    """Time the strided and the dilated convolutions, forward and backward."""
     rows = []
     for precision in ("32-true", "bf16-mixed"):
+        for dilation in (8, 16):
+            image = torch.randn(8, 256, 16, 16).to(memory_format=torch.channels_last).requires_grad_()
+            ours, theirs = (
+                kind(256, 256, 3, padding=dilation, dilation=dilation).to(memory_format=torch.channels_last)
+                for kind in (DilatedConv2d, nn.Conv2d)
+            )
+            timed = pair(training_pass(theirs, image, precision), training_pass(ours, image, precision))
+            rows.append([f"3×3, dilation {dilation}, 256 → 256, 16×16", precision, *timed])
         for channels, out, side in LAYERS:
             image = torch.randn(16, channels, side, side).to(memory_format=torch.channels_last).requires_grad_()
             ours, theirs = (
@@ -95,7 +103,8 @@ def optimizers() -> list[list[str]]:
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(2)
-    print(markdown(["part", "precision", "before, ms", "after, ms", "ratio"], convolutions() + optimizers()))
+    rows = convolutions() + optimizers()
+    print(markdown(["part", "precision", "before, ms", "after, ms", "ratio"], rows))
 
 
 if __name__ == "__main__":
