@@ -8,15 +8,18 @@ machine:
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import torch
 from torch import Tensor, nn
 
+from glcic.experiments import bench, bench_work
 from glcic.networks.discriminators import build_discriminator
 from glcic.networks.layers import DilatedConv2d, StridedConv2d
 from glcic.params import GlobalLocalParams
 from glcic.report.formatting import markdown
+from glcic.training import loop
 from glcic.training.optimizers import CompiledAdadelta
 
 ROUNDS = 10
@@ -55,8 +58,11 @@ def convolutions() -> list[list[str]]:
         for dilation in (8, 16):
             image = torch.randn(8, 256, 16, 16).to(memory_format=torch.channels_last).requires_grad_()
             ours, theirs = (
-                kind(256, 256, 3, padding=dilation, dilation=dilation).to(memory_format=torch.channels_last)
-                for kind in (DilatedConv2d, nn.Conv2d)
+                layer.to(memory_format=torch.channels_last)
+                for layer in (
+                    DilatedConv2d(256, 256, dilation),
+                    nn.Conv2d(256, 256, 3, padding=dilation, dilation=dilation),
+                )
             )
             timed = pair(training_pass(theirs, image, precision), training_pass(ours, image, precision))
             rows.append([f"3×3, dilation {dilation}, 256 → 256, 16×16", precision, *timed])
@@ -100,10 +106,30 @@ def optimizers() -> list[list[str]]:
     return [["Adam, fused", "32-true", *adam], ["Adadelta, compiled", "32-true", *adadelta]]
 
 
+def steps(common: bench_work.Bench, stage: str, keep: bool) -> bench_work.Work:
+    """Steps of a training stage, where glibc keeps freed memory or not; in a process of its own."""
+    if not keep:
+        loop.keep_memory = lambda: None
+    return bench_work.training(common, stage, "32-true")
+
+
+def memory() -> list[list[str]]:
+    """Time steps of the preset `paper` at the bench's size, in turn."""
+    rows = []
+    with bench.prepared() as common:
+        for stage in ("pretrain_generator", "train_joint"):
+            workers = [bench_work.Worker(steps, common, stage, keep) for keep in (False, True)]
+            timed = pair(*(partial(worker.run, 4) for worker in workers))
+            for worker in workers:
+                worker.close()
+            rows.append([f"four steps of {stage}, memory kept", "32-true", *timed])
+    return rows
+
+
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(2)
-    rows = convolutions() + optimizers()
+    rows = convolutions() + optimizers() + memory()
     print(markdown(["part", "precision", "before, ms", "after, ms", "ratio"], rows))
 
 

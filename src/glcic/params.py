@@ -8,9 +8,23 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
-from glcic import paths
 from glcic.errors import UserError
 from glcic.renamed import VALUES, refuse_old_names
+
+# The sections that belong to a machine, for reading the parameters of a report that another one made.
+PLAINEST: dict[str, Any] = {
+    "runtime": {
+        "accelerator": "cpu",
+        "devices": 1,
+        "num_threads": 1,
+        "num_workers": 0,
+        "compile": False,
+        "deterministic": True,
+        "celeba_dir": None,
+        "image_folder": None,
+    },
+    "tracking": {"enabled": False, "experiment": "glcic"},
+}
 
 STRIDE = {"glcic": 4, "unet_attention": 8}  # generators halve the side two or three times
 
@@ -583,8 +597,8 @@ class Params(Section):
         compiled = self.runtime.compile and self.runtime.accelerator != "cpu"  # the networks, only on a GPU
         if self.gan.r1_gamma > 0 and compiled:
             raise ValueError(
-                "gan.r1_gamma: needs gradients of gradients, which runtime.compile does not give; set it to false, or "
-                "runtime.accelerator to cpu"
+                "gan.r1_gamma: needs gradients of gradients, which runtime.compile does not give; set runtime.compile: "
+                "false, or runtime.accelerator: cpu"
             )
         if self.gan.r1_gamma > 0 and self.networks.discriminator.norm == "batch":
             raise ValueError(
@@ -593,8 +607,8 @@ class Params(Section):
             )
         if self.train_joint.adaptive_ratio is not None and compiled:
             raise ValueError(
-                "train_joint.adaptive_ratio: needs graphs to be kept, which runtime.compile does not do; set it to "
-                "false, or runtime.accelerator to cpu"
+                "train_joint.adaptive_ratio: needs graphs to be kept, which runtime.compile does not do; set "
+                "runtime.compile: false, or runtime.accelerator: cpu"
             )
         if self.train_joint.steps == 0:
             raise ValueError("train_joint.steps: 0, but its network is what the pipeline delivers; give it 1 or more")
@@ -612,18 +626,15 @@ def load(path: Path) -> Params:
 
 
 def load_report(path: Path) -> Params:
-    """Read and validate a report's parameter file, with the sections runtime and tracking of the project's.
+    """Read and validate a report's parameter file; its sections runtime and tracking are replaced by the plainest.
 
-    These change no result, and a report made before one of their parameters existed need not have it.
+    They are of the machine that made the report, and a report made before one of their parameters existed lacks it.
 
     Raises:
-        UserError: as `load`, of either file.
+        UserError: as `load`.
     """
-    here = load(paths.PARAMS)
-    tree = read_yaml(path, "it belongs to every kept report")
-    if not isinstance(tree, dict):
-        return validate(tree, path)  # says what is wrong
-    return validate(tree | here.model_dump(mode="json", include={"runtime", "tracking"}), path)
+    tree = read_yaml(path, "every kept report has one")
+    return validate(tree | PLAINEST if isinstance(tree, dict) else tree, path)
 
 
 def read_yaml(path: Path, missing: str, yaml: YAML | None = None) -> Any:

@@ -39,7 +39,7 @@ PRESET = "paper"  # whose networks, losses and optimizers are timed, at the size
 SIZES = {"cpu": (64, 8), "gpu": (128, 96)}  # side of the images in pixels, images in a batch
 FACES = {"train": 512, "val": 8, "test": 64}
 DATA_BATCH = 64  # images in a batch, where reading is timed
-ROUNDS, SECONDS = 5, 1.0  # how often each work is timed, and for how long at least
+ROUNDS, SECONDS = 9, 2.0  # how often each work is timed, and for how long at least
 FULL = "32-true"
 
 Times = Mapping[str, Sequence[tuple[float, float]]]  # units per second, and share of the time spent waiting, by round
@@ -54,7 +54,7 @@ def bench(peer: Path | None) -> None:
     Raises:
         UserError: there is no adapter, or it fails.
     """
-    with _prepared() as common:
+    with prepared() as common:
         params, device = common.params, device_of(common.params.runtime.accelerator)
         found: dict[str, Any] = _about(params, device, peer)
         precisions = [FULL, "bf16-mixed"] if _has_bf16(device) else [FULL]
@@ -104,7 +104,7 @@ def _about_peer(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _prepared() -> Iterator[Bench]:
+def prepared() -> Iterator[Bench]:
     """Draw faces, pack them, and save an untrained generator, in a temporary folder."""
     params = _params()
     with tempfile.TemporaryDirectory() as temporary:

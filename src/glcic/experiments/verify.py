@@ -23,7 +23,7 @@ from glcic import paths
 from glcic.errors import UserError
 from glcic.evaluation.tables import read_methods
 from glcic.experiments.repository import dvc, git, head_commit, uncommitted
-from glcic.params import Params, leaves, load_report
+from glcic.params import Params, leaves, load, load_report
 from glcic.paths import REPORT, ReportFolder
 from glcic.report.formatting import markdown
 from glcic.training.code import described, mixed
@@ -372,14 +372,15 @@ def _here(source: Path) -> Params:
     Raises:
         UserError: they are invalid.
     """
-    params = load_report(source)
-    data = {
+    here = load(paths.PARAMS)
+    update: dict[str, Any] = {
         name: str(Path(where).resolve())
         for name in ("celeba_dir", "image_folder")
-        if (where := getattr(params.runtime, name))
+        if (where := getattr(here.runtime, name))
     }
-    runtime, tracking = params.runtime.model_copy(update=data), params.tracking.model_copy(update={"enabled": False})
-    return params.model_copy(update={"runtime": runtime, "tracking": tracking})
+    runtime = here.runtime.model_copy(update=update | {"deterministic": True})  # a rebuild that varies confirms nothing
+    tracking = here.tracking.model_copy(update={"enabled": False})
+    return load_report(source).model_copy(update={"runtime": runtime, "tracking": tracking})
 
 
 def _clone(commit: str, folder: Path) -> Path:

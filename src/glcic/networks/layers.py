@@ -17,8 +17,8 @@ SMALL = 16  # pixels of the largest output that is computed as one matrix produc
 class StridedConv2d(nn.Conv2d):
     """A strided convolution that is one matrix product where its output is small, on a CPU.
 
-    There, the library's convolutions reach a tenth of the processor's speed, mostly in their gradients
-    (docs/performance.md). The result is the same up to rounding.
+    There, the library's convolutions reach a fraction of the processor's speed, mostly in their gradients
+    (docs/performance.md). The result is the same up to rounding. Without dilation and groups.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class StridedConv2d(nn.Conv2d):
 
 
 class _Windows(torch.autograd.Function):
-    """All windows (N, H', W', kernel, kernel, C) of images (N, H, W, C); the library's gradient is slow."""
+    """All windows (N, H', W', kernel, kernel, C) of images (N, H, W, C); their gradient is faster than `unfold`'s."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, kernel: int, stride: int) -> Tensor:
@@ -54,12 +54,15 @@ class _Windows(torch.autograd.Function):
 
 
 class DilatedConv2d(nn.Conv2d):
-    """A dilated 3×3 convolution without the taps that meet padding alone, where its input is small, on a CPU.
+    """A dilated 3×3 convolution that is one matrix product, without its padding, where its input is small, on a CPU.
 
-    Pixels that lie a multiple of the dilation apart do not meet any others. Where the side of the input is one or two
-    dilations, one or two of them lie in a row, and all pairs of them make one matrix product. The result is the same up
-    to rounding.
+    A pixel meets only those a multiple of the dilation away. Where the side of the input is at most one dilation,
+    there are none; where it is two, there is one in each direction, and all pairs that meet make one matrix product.
+    The result is the same up to rounding.
     """
+
+    def __init__(self, channels: int, out: int, dilation: int) -> None:
+        super().__init__(channels, out, kernel_size=3, padding=dilation, dilation=dilation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C, H, W) to (N, channels, H, W)."""
@@ -70,11 +73,9 @@ class DilatedConv2d(nn.Conv2d):
         h, w = height // rows, width // columns
         meet = x.permute(0, 2, 3, 1).reshape(n, rows, h, columns, w, channels).permute(0, 2, 4, 1, 3, 5)
         # From the pixel in row i and column j of those that meet, to each of them; the middle tap is 1, 1.
-        taps = [
-            self.weight[:, :, 1 - i : 1 - i + rows, 1 - j : 1 - j + columns]
-            for i, j in product(range(rows), range(columns))
-        ]
-        weight = torch.stack(taps).permute(0, 1, 3, 4, 2)  # (pixels, channels out, rows, columns, channels)
+        taps, pairs = self.weight, product(range(rows), range(columns))
+        parts = [taps[:, :, 1 - i : 1 - i + rows, 1 - j : 1 - j + columns] for i, j in pairs]
+        weight = torch.stack(parts).permute(0, 1, 3, 4, 2)  # (pixels, channels out, rows, columns, channels)
         pixels = rows * columns
         found = nn.functional.linear(
             meet.reshape(n * h * w, pixels * channels),
@@ -85,7 +86,7 @@ class DilatedConv2d(nn.Conv2d):
         return placed.permute(0, 3, 1, 2)
 
     def _in_a_row(self, side: int) -> int:
-        """How many pixels of a row meet: 1 or 2; 0 if more do, or not the same number everywhere."""
+        """Number of pixels of a row that meet: 1 or 2; 0 if more do, or not the same number everywhere."""
         dilation = self.dilation[0]
         return 1 if side <= dilation else 2 if side == 2 * dilation else 0
 

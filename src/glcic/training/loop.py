@@ -1,6 +1,7 @@
 """The training loop, shared by all three phases."""
 
 import copy
+import ctypes
 import os
 import shutil
 import time
@@ -23,6 +24,8 @@ from glcic.training.curves import Point
 from glcic.training.optimizers import lr_factor, set_lr
 from glcic.training.phase import Phase, total
 from glcic.training.stop import Stopped, StopRequest
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
 
 @dataclass
@@ -55,7 +58,20 @@ def start_fabric(runtime: Runtime, section: Training) -> Fabric:
             f"({error}); accelerator: cpu always works"
         ) from None
     torch.set_num_threads(runtime.num_threads)  # after the launch, which sets another number
+    if fabric.device.type == "cpu":
+        keep_memory()
     return fabric
+
+
+def keep_memory() -> None:
+    """Let glibc keep freed memory; by default it gives large pieces back, and gets them again page by page.
+
+    Every step takes and frees the same pieces. Other C libraries have no such switch.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)  # no piece is a mapping of its own, which would end with it
+        mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def train(

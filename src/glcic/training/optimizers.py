@@ -8,9 +8,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.optim import Adadelta, Optimizer
+from torch.optim.adadelta import adadelta
 
 from glcic.errors import UserError
 from glcic.params import Adam, AdamW, LRSchedule, OptimizerParams
+
+WORTH_A_CALL = 10_000  # elements of a parameter; smaller ones are updated in one call
 
 
 def build_optimizer(
@@ -65,8 +68,8 @@ def _same_strides(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
 def step_unless(optimizer: Optimizer, skip: Tensor) -> None:
     """Take a step, unless `skip` (a scalar, bool) is true; a device is not asked, which would wait for it.
 
-    There, the step is taken in any case, and undone where `skip` is true. Counts of steps on the CPU go on; only
-    optimizers that do not use them keep them there.
+    There, the step is taken in any case, and undone where `skip` is true. Step counts that an optimizer keeps on the
+    CPU (Adadelta's) go on; it does not use them.
     """
     if skip.device.type != "cpu":
         _step_and_undo(optimizer, skip)
@@ -79,8 +82,9 @@ def _step_and_undo(optimizer: Optimizer, skip: Tensor) -> None:
     before = {key: tensor.clone() for key, tensor in _tensors(optimizer)}
     optimizer.step()
     for key, tensor in _tensors(optimizer):
-        if tensor.device == skip.device:  # what the first step has made was 0
-            tensor.copy_(torch.where(skip, before[key] if key in before else torch.zeros_like(tensor), tensor))
+        if tensor.device == skip.device:
+            old = before[key] if key in before else torch.zeros_like(tensor)  # as the state starts
+            tensor.copy_(torch.where(skip, old, tensor))
 
 
 def _tensors(optimizer: Optimizer) -> Iterator[tuple[tuple[int, str], Tensor]]:
@@ -103,6 +107,7 @@ class CompiledAdadelta(Adadelta):
         """Update all parameters that have a gradient."""
         for group in self.param_groups:
             lr = torch.tensor(float(group["lr"]))  # a tensor: a number would be compiled anew at every change
+            small: tuple[list[Tensor], ...] = ([], [], [], [], [])
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
@@ -111,9 +116,16 @@ class CompiledAdadelta(Adadelta):
                     state["step"] = torch.zeros(())
                     state["square_avg"] = torch.zeros_like(parameter)
                     state["acc_delta"] = torch.zeros_like(parameter)
+                own = parameter, parameter.grad, state["square_avg"], state["acc_delta"]
+                if parameter.numel() < WORTH_A_CALL:
+                    for tensors, tensor in zip(small, (*own, state["step"]), strict=True):
+                        tensors.append(tensor)
+                    continue
                 state["step"] += 1
-                flat = _flat(parameter, parameter.grad, state["square_avg"], state["acc_delta"])
-                _compiled_update()(*flat, lr, group["rho"], group["eps"])
+                _compiled_update()(*_flat(*own), lr, group["rho"], group["eps"])
+            if small[0]:
+                settings = {name: group[name] for name in ("lr", "rho", "eps", "weight_decay", "maximize")}
+                adadelta(small[0], small[1], small[2], small[3], small[4], foreach=True, **settings)
 
 
 def _flat(parameter: Tensor, gradient: Tensor, *state: Tensor) -> list[Tensor]:

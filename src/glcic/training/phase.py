@@ -98,10 +98,8 @@ class Phase(ABC):
         if name in self.averages:
             # With a constant decay, the average would hold on to the first weights, and to batch norm's first
             # statistics, for about 1/(1 − decay) steps.
-            average = self.averages[name]
-            age = int(average.n_averaged)  # on the CPU: no wait for the device
-            average.multi_avg_fn = get_ema_multi_avg_fn(min(self._ema_decays[name], (1 + age) / (10 + age)))
-            average.update_parameters(self.networks[name])
+            average, age = self.averages[name], int(self.averages[name].n_averaged)  # on the CPU: no wait
+            update_average(average, self.networks[name], min(self._ema_decays[name], (1 + age) / (10 + age)))
 
     def scored(self, name: str) -> nn.Module:
         """Network to score and save: the moving average if there is one."""
@@ -125,6 +123,23 @@ class Phase(ABC):
     @abstractmethod
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
         """Compute scores on the validation images, with names that start with `val_`."""
+
+
+@torch.no_grad()
+def update_average(average: AveragedModel, network: nn.Module, decay: float) -> None:
+    """Move the average of weights and buffers toward the network's; the first time, it becomes equal to them.
+
+    As `AveragedModel.update_parameters` with `use_buffers`, which copies a count to the device, and waits for it.
+    """
+    mine, theirs = ([*module.parameters(), *module.buffers()] for module in (average.module, network))
+    for kind in {tensor.dtype for tensor in mine}:
+        pairs = [(a, b.detach()) for a, b in zip(mine, theirs, strict=True) if a.dtype == kind]
+        if average.n_averaged == 0:
+            for a, b in pairs:
+                a.copy_(b)
+        else:
+            get_ema_multi_avg_fn(decay)([a for a, _ in pairs], [b for _, b in pairs], None)
+    average.n_averaged += 1
 
 
 def region_of(batch: MaskedBatch, section: Reconstruction) -> Tensor:

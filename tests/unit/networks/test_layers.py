@@ -50,7 +50,7 @@ def test_a_large_strided_convolution_is_the_librarys() -> None:
 def test_a_dilated_convolution_of_a_small_image_is_a_convolution(height: int, width: int) -> None:
     """Of at most two dilations in height and width; where a side is less than one, only the middle taps count."""
     torch.manual_seed(0)
-    ours = DilatedConv2d(3, 5, kernel_size=3, padding=4, dilation=4).to(memory_format=torch.channels_last)
+    ours = DilatedConv2d(3, 5, dilation=4).to(memory_format=torch.channels_last)
     theirs = nn.Conv2d(3, 5, kernel_size=3, padding=4, dilation=4)
     theirs.load_state_dict(ours.state_dict())
     compare(ours, theirs, torch.randn(4, 3, height, width))
@@ -59,5 +59,5 @@ def test_a_dilated_convolution_of_a_small_image_is_a_convolution(height: int, wi
 @pytest.mark.parametrize("side", [5, 7, 9, 12])
 def test_a_dilated_convolution_of_another_image_is_the_librarys(side: int) -> None:
     torch.manual_seed(0)
-    layer, image = DilatedConv2d(3, 5, kernel_size=3, padding=4, dilation=4), torch.randn(2, 3, side, side)
+    layer, image = DilatedConv2d(3, 5, dilation=4), torch.randn(2, 3, side, side)
     assert torch.equal(layer(image), nn.Conv2d.forward(layer, image))

@@ -12,7 +12,7 @@ from glcic.networks.cost import count_macs, count_parameters
 from glcic.networks.discriminators.global_local import cut_windows
 from glcic.networks.generators.glcic import GlcicGenerator
 from glcic.networks.generators.unet import SelfAttention, UNetAttention
-from glcic.networks.layers import Gated, activation_layer
+from glcic.networks.layers import DilatedConv2d, Gated, StridedConv2d, activation_layer
 from glcic.params import Activation, Convolution, Norm, OutputActivation
 from support.networks import generator, global_local, patchgan, unet
 
@@ -373,7 +373,8 @@ def test_discriminators_tell_their_window() -> None:
 )
 def test_a_network_compiles_in_one_piece(network: nn.Module, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a break in its graph, and with the same output and gradients; on a GPU, so does `runtime.compile`."""
-    monkeypatch.setattr("glcic.networks.layers.SMALL", 0)  # a GPU has the library's convolutions
+    for kind_of_layer in (StridedConv2d, DilatedConv2d):  # a GPU has the library's convolutions
+        monkeypatch.setattr(kind_of_layer, "forward", nn.Conv2d.forward)
     torch.manual_seed(0)
     inputs = (torch.rand(2, 3, 32, 32), torch.ones(2, 1, 32, 32)) if kind == "generator" else judged()
     start, found = copy.deepcopy(network.state_dict()), []

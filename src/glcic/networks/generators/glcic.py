@@ -104,5 +104,5 @@ def _convolution(layer: Layer, channels: int, out: int) -> nn.Module:
     if layer.scale > 1:
         return nn.ConvTranspose2d(channels, out, layer.kernel, stride=2, padding=padding)
     if layer.dilation > 1:
-        return DilatedConv2d(channels, out, layer.kernel, 1, padding, layer.dilation)
+        return DilatedConv2d(channels, out, layer.dilation)
     return nn.Conv2d(channels, out, layer.kernel, round(1 / layer.scale), padding)
