@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from glcic.data.batches import Batch, TrainingBatches, validation_batches
 from glcic.data.packed import PackedImages
@@ -22,7 +23,16 @@ from glcic.phases.pretrain_generator import PretrainGeneratorPhase
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.training.loop import TrainState, take_step
 from glcic.training.losses import d_loss_fake, d_loss_real, g_loss, reconstruction_loss
-from glcic.training.phase import CompletionScores, DiscriminatorScores, MaskedBatch, Phase, complete, frozen, is_real
+from glcic.training.phase import (
+    CompletionScores,
+    DiscriminatorScores,
+    MaskedBatch,
+    Phase,
+    complete,
+    frozen,
+    is_real,
+    update_average,
+)
 from support.devices import NoCopiesThatWait, without_values
 from support.networks import generator, glcic, global_local, patchgan
 from support.project import TINY, Project, default_tree, merge
@@ -683,3 +693,17 @@ def test_mixed_precision_gives_the_losses_of_32_bits(batches: Iterator[Batch], s
         a, b = (torch.cat([move[name][k].flatten() for k in gradients]) for move in moves)
         assert torch.nn.functional.cosine_similarity(a, b, dim=0) > 0.7, name
         assert 0.9 < a.norm() / b.norm() < 1.1, name
+
+
+def test_the_average_is_that_of_pytorch() -> None:
+    """Of weights, batch norm's statistics and their counts, to the bit; PyTorch's own waits for the device."""
+    network, _ = networks()
+    ours, theirs = (AveragedModel(network, use_buffers=True) for _ in "ab")
+    for decay in (0.1, 0.5, 0.9):
+        for tensor in network.state_dict().values():
+            tensor.copy_(torch.rand_like(tensor) if tensor.is_floating_point() else tensor + 7)
+        update_average(ours, network, decay)
+        theirs.multi_avg_fn = get_ema_multi_avg_fn(decay)
+        theirs.update_parameters(network)
+        assert equal(ours.state_dict(), theirs.state_dict())
+    assert ours.n_averaged == 3
