@@ -3,12 +3,18 @@
 For use in other programs: `Completer` applies a trained network to arrays, `complete` applies it to one photo.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from glcic.inference.completer import Completer
     from glcic.inference.photo import complete
+
+# A thread of torch that waits for the others keeps its core from them if another program has theirs; this is how many
+# rounds it tries before it sleeps. By default, a busy machine trains ten times slower; an idle one does not notice
+# (tools/speed_shared.py). Read when torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __all__ = ["Completer", "complete"]
 

@@ -1,5 +1,6 @@
 """The command `glcic`."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -212,3 +213,25 @@ def test_a_picture_in_memory_is_turned_as_its_exif_data_say(photo: Project) -> N
     assert (turned.size, mask.size) == ((50, 37), (37, 50))
     upright = Image.open(photo.folder / "photo.png").transpose(Image.Transpose.ROTATE_270)
     assert np.array_equal(np.asarray(complete(turned, mask, weights)), np.asarray(complete(upright, mask, weights)))
+
+
+@pytest.mark.parametrize("module", ["glcic.cli", "pipeline.train_joint", "pipeline.evaluate"])
+def test_threads_are_told_to_give_way_before_torch_is_there(module: str) -> None:
+    """Torch's threads read it once, when it is imported; who has set a value keeps it."""
+    code = f"""
+import os, sys
+class Watch:
+    def find_spec(self, name, *others):
+        if name == "torch":
+            print("before torch:", os.environ.get("GOMP_SPINCOUNT"))
+sys.meta_path.insert(0, Watch())
+import {module}
+import torch
+"""
+    for given, expected in ((None, "10000"), ("77", "77")):
+        environment = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"}
+        environment |= {"GOMP_SPINCOUNT": given} if given else {}
+        printed = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        assert printed == f"before torch: {expected}\n"
