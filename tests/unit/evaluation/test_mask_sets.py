@@ -16,7 +16,7 @@ from glcic.evaluation.mask_sets import MaskSet, draw, draw_all, manifest, store,
 from glcic.masks.files import folder_digest, read_masks
 from glcic.masks.geometry import box_masks
 from glcic.params import MaskSet as Named
-from glcic.params import load
+from glcic.params import load, load_report
 from support.project import ROOT
 
 DRAWN = [name for name in MASK_SETS if name != "files"]
@@ -42,7 +42,7 @@ def test_a_mask_set_is_a_function_of_its_arguments(name: str) -> None:
 def test_a_kept_report_can_be_given_its_masks_again() -> None:
     """Whoever scores the same images later has the same masks, of every mask set that is drawn."""
     folder = ROOT / "reports" / "celeba-small"
-    section = load(folder / "params.yaml").evaluate
+    section = load_report(folder / "params.yaml").evaluate
     assert section.mask_sets == DRAWN
     kept = pd.read_csv(folder / "masks.csv").query("split == 'test'")
     n, size = kept[["images", "size"]].to_numpy()[0]
