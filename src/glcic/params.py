@@ -597,8 +597,8 @@ class Params(Section):
         compiled = self.runtime.compile and self.runtime.accelerator != "cpu"  # the networks, only on a GPU
         if self.gan.r1_gamma > 0 and compiled:
             raise ValueError(
-                "gan.r1_gamma: needs gradients of gradients, which runtime.compile does not give; set runtime.compile: "
-                "false, or runtime.accelerator: cpu"
+                "gan.r1_gamma: needs gradients of gradients, which runtime.compile does not give on a GPU; set "
+                "runtime.compile: false, or runtime.accelerator: cpu"
             )
         if self.gan.r1_gamma > 0 and self.networks.discriminator.norm == "batch":
             raise ValueError(
@@ -607,7 +607,7 @@ class Params(Section):
             )
         if self.train_joint.adaptive_ratio is not None and compiled:
             raise ValueError(
-                "train_joint.adaptive_ratio: needs graphs to be kept, which runtime.compile does not do; set "
+                "train_joint.adaptive_ratio: needs graphs to be kept, which runtime.compile does not do on a GPU; set "
                 "runtime.compile: false, or runtime.accelerator: cpu"
             )
         if self.train_joint.steps == 0:

@@ -216,36 +216,49 @@ def _batches(bench: Bench, stage: str, batch_size: int, *, pinned: bool = False)
     return loader(batches, ENDLESS, params.runtime.num_workers, pinned)
 
 
+def require_adapter(folder: Path) -> Path:
+    """The adapter in a peer's folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    file = folder / ADAPTER
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; write an adapter as docs/performance.md shows")
+    return file
+
+
 def peer(bench: Bench, folder: Path, stage: str) -> Work:
     """Steps of another implementation, by the adapter in its folder, which reads the images in its own way.
 
     Raises:
-        UserError: the adapter does not exist, or has no such stage.
+        UserError: the adapter does not exist, fails, or has no such stage.
     """
     params = bench.params
     torch.set_num_threads(params.runtime.num_threads)
-    file = folder / ADAPTER
-    if not file.is_file():
-        raise UserError(f"{file}: no such file; write an adapter as docs/performance.md shows")
+    file = require_adapter(folder)
     sys.path.insert(0, str(folder))
     spec = importlib.util.spec_from_file_location("adapter", file)
     assert spec is not None
     assert spec.loader is not None
     adapter = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(adapter)
     batch_size = getattr(params, stage).batch_size
-    steps = adapter.steps(
-        jpegs=bench.jpegs,
-        image_size=params.crop.image_size,
-        local_window=bench.local_window,
-        hole_sides=tuple(params.masks.size_range),  # type: ignore[union-attr]  # boxes
-        batch_size=batch_size,
-        mean_pixel=PackedImages(bench.images, "train").mean_pixel,
-        device=device_of(params.runtime.accelerator),
-    )
-    if stage not in steps:
+    try:
+        spec.loader.exec_module(adapter)
+        steps = adapter.steps(
+            jpegs=bench.jpegs,
+            image_size=params.crop.image_size,
+            local_window=bench.local_window,
+            hole_sides=tuple(params.masks.size_range),  # type: ignore[union-attr]  # boxes
+            batch_size=batch_size,
+            mean_pixel=PackedImages(bench.images, "train").mean_pixel,
+            device=device_of(params.runtime.accelerator),
+        )
+        step = dict(steps).get(stage)
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{file}: {type(error).__name__}: {error}; correct it, see docs/performance.md") from None
+    if step is None:
         raise UserError(f"{file}: steps() has no {stage}, only {', '.join(steps)}; add it")
-    step = steps[stage]
     return Work(lambda n: _repeat(step, n), batch_size)
 
 

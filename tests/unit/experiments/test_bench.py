@@ -115,6 +115,34 @@ def test_a_peer_without_an_adapter_is_refused(project: Path) -> None:
             bench_work.peer(common, peer(project / "peer"), "pretrain_discriminators")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import nobody_has_this", "ModuleNotFoundError: No module named 'nobody_has_this'; correct it"),
+        ("", "AttributeError: module 'adapter' has no attribute 'steps'"),
+        ("def steps(**settings): return None", "TypeError: 'NoneType' object is not iterable"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+    ],
+)
+def test_a_broken_adapter_is_one_line(project: Path, text: str, message: str) -> None:
+    (project / "broken").mkdir()
+    (project / "broken/adapter.py").write_text(text)
+    with bench.prepared() as common, pytest.raises(UserError) as refusal:
+        bench_work.peer(common, project / "broken", "train_joint")
+    assert message in str(refusal.value)
+    assert str(refusal.value).startswith(str(project / "broken/adapter.py"))
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_peer_is_tried_before_anything_is_timed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_phase", lambda *_: pytest.fail("something was timed"))
+    theirs = peer(project / "peer")
+    adapter = theirs / "adapter.py"
+    adapter.write_text(adapter.read_text().replace('"train_joint"', '"another"'))
+    with pytest.raises(UserError, match="has no train_joint"):
+        bench.bench(theirs)
+
+
 def test_a_worker_is_a_process_of_its_own(project: Path) -> None:
     """It can have processes that load batches."""
     params = project / "params.yaml"
