@@ -11,13 +11,16 @@ from collections.abc import Callable
 from functools import partial
 from statistics import median
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from glcic.data import augmentation
 from glcic.experiments import bench, bench_work
+from glcic.masks.sampling import MaskSampler
 from glcic.networks.discriminators import build_discriminator
 from glcic.networks.layers import DilatedConv2d, StridedConv2d
-from glcic.params import GlobalLocalParams
+from glcic.params import Augmentation, BoxMasks, GlobalLocalParams, StrokeMasks
 from glcic.report.formatting import markdown
 from glcic.training import loop
 from glcic.training.optimizers import CompiledAdadelta
@@ -126,8 +129,25 @@ def memory() -> list[list[str]]:
     return rows
 
 
+def preparation() -> list[list[str]]:
+    """Time what a batch of 64 images at S = 128 needs, on one thread."""
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    boxes = BoxMasks(name="box", size_range=[48, 64], margin=0, num_boxes=[1, 1])
+    strokes = StrokeMasks(name="strokes", area_ratio=[0.2, 0.3])
+    color = Augmentation(flip=0.5, crop=[0.8, 1.0], brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05)
+    images = torch.randint(0, 256, (64, 3, 128, 128), dtype=torch.uint8)
+    works: dict[str, Callable[[], object]] = {
+        "masks, boxes": partial(MaskSampler(boxes, 128, 64).sample, rng, 64),
+        "masks, strokes": partial(MaskSampler(strokes, 128, 64).sample, rng, 64),
+        "crops with color": lambda: augmentation.apply(images, augmentation.draw(rng, 64, color)),
+    }
+    return [[name, pair(work, work)[0]] for name, work in works.items()]
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
+    print(markdown(["batch of 64 at S = 128, one thread", "ms"], preparation()) + "\n")
     torch.set_num_threads(2)
     rows = convolutions() + optimizers() + memory()
     print(markdown(["part", "precision", "before, ms", "after, ms", "ratio"], rows))
