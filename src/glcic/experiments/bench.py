@@ -40,7 +40,7 @@ SIZES = {"cpu": (64, 8), "gpu": (128, 96)}  # side of the images in pixels, imag
 FACES = {"train": 512, "val": 8, "test": 64}
 DATA_BATCH = 64  # images in a batch, where reading is timed
 ROUNDS, SECONDS = 9, 2.0  # how often each work is timed, and for how long at least
-COMPARED = ("pretrain_generator", "train_joint")  # stages that are compared with a peer's
+COMPARED = {"phase1": "pretrain_generator", "joint": "train_joint"}  # stages that a peer has, by their short names
 FULL = "32-true"
 
 Times = Mapping[str, Sequence[tuple[float, float]]]  # units per second, and share of the time spent waiting, by round
@@ -58,13 +58,13 @@ def bench(peer: Path | None) -> None:
     if peer:
         works.require_adapter(peer)
     with prepared() as common:
-        for stage in COMPARED if peer else ():  # tried first: a fault must not end a long bench
+        for stage in COMPARED.values() if peer else ():  # tried first: a fault must not end a long bench
             Worker(works.peer, common, peer, stage).close()
         params, device = common.params, device_of(common.params.runtime.accelerator)
         found: dict[str, Any] = _about(params, device, peer)
         precisions = [FULL, "bf16-mixed"] if _has_bf16(device) else [FULL]
         found["phases"] = {
-            stage: _phase(common, stage, precisions, peer if stage in COMPARED else None)
+            stage: _phase(common, stage, precisions, peer if stage in COMPARED.values() else None)
             for stage in paths.TRAINING_STAGES
         }
         found |= _headline(found["phases"], params.crop.image_size)
@@ -191,7 +191,7 @@ def _phase(common: Bench, stage: str, precisions: Sequence[str], peer: Path | No
 def _headline(phases: Mapping[str, Any], size: int) -> dict[str, Any]:
     """The most asked-for numbers, on top: ratios to the peer, and the largest share of waiting."""
     found: dict[str, Any] = {}
-    for short, stage in (("phase1", "pretrain_generator"), ("joint", "train_joint")):
+    for short, stage in COMPARED.items():
         for precision, suffix in ((FULL, ""), ("bf16-mixed", "_bf16")):
             if (ratio := phases[stage].get(precision, {}).get("vs_peer")) is not None:
                 found[f"{short}_vs_peer_{size}{suffix}"] = ratio["median"]

@@ -50,8 +50,9 @@ def fabric() -> Fabric:
     return Fabric(accelerator="cpu", devices=1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def batches(cropped: Project) -> Iterator[Batch]:
+    """Training batches, from the first one, whatever other tests have taken."""
     p = params()
     packed = PackedImages(cropped.folder / "data" / "images", "train")
     dataset = TrainingBatches(
@@ -692,7 +693,7 @@ def test_mixed_precision_gives_the_losses_of_32_bits(batches: Iterator[Batch], s
     for name, gradients in moves[0].items():
         a, b = (torch.cat([move[name][k].flatten() for k in gradients]) for move in moves)
         assert torch.nn.functional.cosine_similarity(a, b, dim=0) > 0.7, name
-        assert 0.5 < a.norm() / b.norm() < 2, name
+        assert 0.9 < a.norm() / b.norm() < 1.1, name
 
 
 def test_the_average_is_that_of_pytorch() -> None:
