@@ -7,7 +7,7 @@ from pipeline import stage
 
 
 def main(params: Params) -> None:
-    """Write data/images: images.npy, index.csv, skipped.csv and summary.json."""
+    """Write data/images: images.npy, index.csv, skipped.csv, summary.json and SHA256SUMS."""
     crop_all(
         paths.RAW,
         paths.IMAGES,

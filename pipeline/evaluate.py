@@ -21,7 +21,7 @@ from glcic.evaluation.tables import headline, images_of, means_of, write_methods
 from glcic.files import write_csv, write_text
 from glcic.inference.completer import Completer, device_of
 from glcic.inference.nearest import Read, nearest_training_images
-from glcic.params import Params, load
+from glcic.params import Params
 from glcic.tracking import Outputs, complete_run
 from glcic.training.finished import settle
 from pipeline import stage
@@ -34,7 +34,6 @@ def main(params: Params) -> None:
     serves to choose among configurations.
     """
     section = params.evaluate
-    configuration = load(paths.PARAMS)  # read early: the user may edit the file for the next run meanwhile
     started = time.monotonic()
     packed = {split: PackedImages(paths.IMAGES, split) for split in ("val", "test")}
     packed["test"].check()
@@ -79,9 +78,10 @@ def main(params: Params) -> None:
     _draw_figure(packed["test"], sets["test"], methods, training, of_test, section.figure_rows)
     _write_gallery(packed["test"], sets["test"], scores, methods, section.gallery)
     seconds = time.monotonic() - started
+    stage.start_of("evaluate").check()
     complete_run(
         paths.ROOT,
-        configuration.model_dump(mode="json"),
+        stage.configuration().model_dump(mode="json"),
         Outputs(evaluation={"seconds": seconds, "images_per_second": len(scores) / seconds}),
     )
 

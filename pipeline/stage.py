@@ -2,29 +2,42 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from functools import cache
 
 import typer
-from ruamel.yaml import YAML
 
 from glcic import paths
 from glcic.errors import explained
 from glcic.params import Params, handed, load
+from pipeline.start import Start, stage_definition
 
 PARENT = os.getppid()  # read at import: if DVC dies, the parent changes
 
 
-def stage_definition(stage: str) -> dict[str, Any]:
-    """The stage's entry in dvc.yaml."""
-    return YAML(typ="safe").load(paths.STAGES_FILE)["stages"][stage]
+@cache
+def configuration() -> Params:
+    """All of params.yaml, read once: the user may edit it for the next run while a stage runs."""
+    return load(paths.PARAMS)
+
+
+@cache
+def start_of(stage: str) -> Start:
+    """What the stage has started with, taken down by the first call."""
+    return Start(stage)
 
 
 def run(stage: str, main: Callable[[Params], None]) -> None:
-    """Run a stage as a program, with the parameter sections that dvc.yaml lists for it."""
+    """Run a stage as a program, with the parameter sections that dvc.yaml lists for it.
+
+    It fails if its parameters, code or inputs have changed meanwhile.
+    """
 
     def command() -> None:
         with explained():
-            main(handed(load(paths.PARAMS), stage_definition(stage)["params"]))
+            start = start_of(stage)
+            main(handed(configuration(), stage_definition(stage)["params"]))
+            if os.environ.get("LOCAL_RANK", "0") == "0":  # the first process of several
+                start.check()
 
     command.__doc__ = main.__doc__
     typer.run(command)

@@ -18,7 +18,7 @@ from glcic.data.batches import Batch, TrainingBatches, validation_batches
 from glcic.data.packed import PackedImages
 from glcic.files import write_text
 from glcic.networks.weights import save_weights
-from glcic.params import Params, Training, load, plain
+from glcic.params import Params, Training, plain
 from glcic.tracking.environment import git_state
 from glcic.tracking.recorder import Recorder
 from glcic.training.checkpoints import Checkpoints, checkpoint_key, code_and_inputs, extendable
@@ -29,7 +29,7 @@ from glcic.training.loop import TrainState, start_fabric, train
 from glcic.training.phase import Phase
 from glcic.training.samples import write_samples
 from glcic.training.stop import Stopped
-from pipeline.stage import PARENT, stage_definition
+from pipeline.stage import PARENT, configuration, stage_definition, start_of
 
 # Parameters that are needed to use a network.
 SAVED_WITH_WEIGHTS = {"input", "networks.generator", "networks.discriminator"}
@@ -111,6 +111,9 @@ class TrainingStage:
             ):
                 if recorder is not None:
                     recorder.record(state)
+                    start_of(self.name).warn()
+            if recorder is not None:
+                start_of(self.name).check()  # the last checkpoint is saved
         if recorder is not None:
             self._write(phase, state, validation[0])
             recorder.finish()
@@ -146,7 +149,6 @@ def opened(name: str, params: Params, section: Training, after: Sequence[str] = 
     Raises:
         typer.Exit: the training was asked to stop, and has saved its checkpoint.
     """
-    configuration = load(paths.PARAMS)  # read early: the user may edit it for the next run meanwhile
     definition = stage_definition(name)
     listed = {part: plain(params, part) for part in definition["params"]}
     code, inputs = code_and_inputs(definition["deps"])
@@ -165,7 +167,7 @@ def opened(name: str, params: Params, section: Training, after: Sequence[str] = 
                 settle(paths.STATE_DIR, earlier, paths.MODELS / earlier)
         torch.manual_seed(int(np.random.SeedSequence([params.seed, *name.encode()]).generate_state(1)[0]))
         try:
-            yield TrainingStage(name, params, section, configuration, listed, fabric, images, checkpoints)
+            yield TrainingStage(name, params, section, configuration(), listed, fabric, images, checkpoints)
         except Stopped as stopped:
             if fabric.global_rank == 0:  # Fabric would kill the first process if a child failed
                 typer.echo(str(stopped), err=True)

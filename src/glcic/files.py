@@ -77,6 +77,25 @@ def digest_of_files(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def members(files: Iterable[Path]) -> list[Path]:
+    """Files, and the files in folders, without those in .dvcignore, whose changes DVC ignores as well.
+
+    Raises:
+        UserError: a file does not exist.
+    """
+    from pathspec import GitIgnoreSpec
+
+    ignore = Path(".dvcignore")
+    ignored = GitIgnoreSpec.from_lines(ignore.read_text().splitlines() if ignore.exists() else [])
+    found: list[Path] = []
+    for path in sorted(files):
+        if not path.exists():
+            raise UserError(f"{path}: no such file; run `dvc repro`, which makes a stage's inputs first")
+        inside = path.rglob("*") if path.is_dir() else [path]
+        found += sorted(p for p in inside if p.is_file() and not ignored.match_file(p.as_posix()))
+    return found
+
+
 def read_image(path: Path, mode: str, remedy: str) -> "Image":
     """Read an image and apply its EXIF orientation, as a viewer does.
 

@@ -263,7 +263,7 @@ def last_step(curve: Path) -> int:
     ("stage", "overlay", "message"),
     [
         ("crop", {"crop": {"image_size": 18}}, "params.yaml: crop.image_size"),
-        ("evaluate", {}, "generator_last.safetensors: no such file"),
+        ("evaluate", {}, "models/pretrain_generator: no such file; run `dvc repro`"),
         ("pretrain_generator", {"runtime": {"accelerator": "cuda"}}, "runtime.accelerator = cuda"),
         ("download", {"download": {"source": "image_folder"}}, "GLCIC_IMAGES"),
     ],

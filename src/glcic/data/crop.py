@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from glcic.data.packed import IMAGES, INDEX, SKIPPED, SUMMARY
+from glcic.data.packed import IMAGES, INDEX, SKIPPED, SUMMARY, write_checksums
 from glcic.data.sources import celeba_layout as layout
 from glcic.errors import UserError
 from glcic.files import atomic, sha256_of, write_csv, write_text
@@ -58,7 +58,7 @@ def crop_all(
     """Crop all images of `source`, in CelebA's layout, and pack them into `folder`.
 
     Writes images.npy: (N, 3, S, S), uint8; index.csv: row, file, split, identity; skipped.csv: file, reason;
-    summary.json: counts, mean pixel of the training split in [0, 1], SHA-256 of images.npy.
+    summary.json: counts, mean pixel of the training split in [0, 1], SHA-256 of images.npy; SHA256SUMS: of all of them.
 
     Args:
         source: folder in the layout of `glcic.data.sources.celeba_layout`.
@@ -100,7 +100,7 @@ def crop_all(
         counts = _count(index, source / layout.PARTITION)
     index["identity"] = _identities(source / layout.IDENTITY, index["file"])
     write_csv(folder / INDEX, index.reset_index())
-    summary = {
+    summary: dict[str, Any] = {
         "image_size": image_size,
         "num_images": counts,
         "skipped": len(skipped),
@@ -108,6 +108,7 @@ def crop_all(
         "sha256": sha256_of(folder / IMAGES),  # identifies the data that a run was trained on
     }
     write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    write_checksums(folder, summary["sha256"])
 
 
 def _crop_in_order(

@@ -1,6 +1,7 @@
 """Packed images, which the crop stage writes and all later stages read."""
 
 import csv
+import io
 import json
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from glcic import paths
 from glcic.errors import UserError
-from glcic.files import sha256_of
+from glcic.files import sha256_of, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 IMAGES, INDEX, SKIPPED, SUMMARY = (
     path.name for path in (paths.IMAGES_ARRAY, paths.IMAGES_INDEX, paths.IMAGES_SKIPPED, paths.IMAGES_SUMMARY)
 )
+CHECKSUMS = "SHA256SUMS"  # of these files, for us and for `sha256sum --check`
+REMEDY = "make it again with `dvc repro --force --single-item crop`"
+
+
+def write_checksums(folder: Path, images_sha256: str) -> None:
+    """Write the SHA-256 of the packed files; that of images.npy, which may have many GB, is known already."""
+    digests = {IMAGES: images_sha256} | {name: sha256_of(folder / name) for name in (INDEX, SKIPPED, SUMMARY)}
+    write_text(folder / CHECKSUMS, "".join(f"{digest}  {name}\n" for name, digest in digests.items()))
 
 
 class PackedImages:
@@ -39,19 +48,15 @@ class PackedImages:
             split: `train`, `val` or `test`.
 
         Raises:
-            UserError: the crop stage has not run.
+            UserError: the crop stage has not run, or the index or the summary is damaged.
         """
-        if not (folder / SUMMARY).exists():
-            raise UserError(f"{folder / SUMMARY}: no such file; run `dvc repro crop` first")
         self._path = folder / IMAGES
         self._index = folder / INDEX
         self._split = split
         self._pixels: NDArray[np.uint8] | None = None
-        with self._index.open(newline="") as lines:
-            self.rows = np.array(
-                [int(line["row"]) for line in csv.DictReader(lines) if line["split"] == split], np.int64
-            )
-        self.summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
+        self.summary: dict[str, Any] = json.loads(_intact(folder / SUMMARY))
+        lines = csv.DictReader(io.StringIO(_intact(self._index)))
+        self.rows = np.array([int(line["row"]) for line in lines if line["split"] == split], np.int64)
         self.image_size: int = self.summary["image_size"]
         self.mean_pixel: list[float] = self.summary["mean_pixel"]
 
@@ -65,10 +70,7 @@ class PackedImages:
             UserError: they differ.
         """
         if sha256_of(self._path) != self.summary["sha256"]:
-            raise UserError(
-                f"{self._path}: damaged: its SHA-256 is not that in {SUMMARY}; make it again with "
-                "`dvc repro --force --single-item crop`"
-            )
+            raise UserError(f"{self._path}: damaged: its SHA-256 is not that in {SUMMARY}; {REMEDY}")
 
     @cached_property
     def index(self) -> "pd.DataFrame":
@@ -93,3 +95,18 @@ class PackedImages:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_pixels": None}  # send the path to loader processes, not the pixels
+
+
+def _intact(path: Path) -> str:
+    """Read a text file, and compare it with its SHA-256.
+
+    Raises:
+        UserError: a file is missing, or they differ.
+    """
+    try:
+        listed = (path.parent / CHECKSUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+        if f"{sha256_of(path)}  {path.name}" not in listed:
+            raise UserError(f"{path}: damaged: its SHA-256 is not that in {CHECKSUMS}; {REMEDY}")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: no such file; run `dvc repro crop` first") from None

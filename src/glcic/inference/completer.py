@@ -15,11 +15,12 @@ from glcic.masks.geometry import composite
 from glcic.masks.preprocessing import Preprocessor
 from glcic.networks.generators import build_generator
 from glcic.networks.weights import load_weights
-from glcic.params import GlcicParams, Input, UNetParams
+from glcic.params import GlcicParams, Input, Share, UNetParams
 
 GENERATOR: TypeAdapter[GlcicParams | UNetParams] = TypeAdapter(
     Annotated[GlcicParams | UNetParams, Field(discriminator="name")]
 )
+MEAN_PIXEL = TypeAdapter(Annotated[list[Share], Field(min_length=3, max_length=3)])
 
 
 def device_of(accelerator: str) -> torch.device:
@@ -65,7 +66,7 @@ class Completer:
             input_params = Input.model_validate(about["input"])
             self.network = build_generator(GENERATOR.validate_python(about["generator"]), input_params)
             self.network.load_state_dict(state)
-            mean_pixel = torch.tensor(about["mean_pixel"])
+            mean_pixel = torch.tensor(MEAN_PIXEL.validate_python(about["mean_pixel"]))
             self.image_size: int = about["image_size"]
             self.steps: int = about["step"]
         except (KeyError, RuntimeError, ValidationError):

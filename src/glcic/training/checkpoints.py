@@ -25,11 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
-from pathspec import GitIgnoreSpec
 
 from glcic import paths
-from glcic.errors import UserError
-from glcic.files import atomic, sha256_of, write_text
+from glcic.files import atomic, members, sha256_of, write_text
 from glcic.training.code import UNKNOWN, Version, changed, dumped, parsed
 
 if TYPE_CHECKING:  # importing torch takes seconds, and a list of checkpoints does not need it
@@ -73,23 +71,6 @@ def content_hash(sections: Mapping[str, Any], files: Iterable[Path]) -> str:
     for member in members(files):
         digest.update(f"{member.as_posix()} {sha256_of(member)}\n".encode())
     return digest.hexdigest()
-
-
-def members(files: Iterable[Path]) -> list[Path]:
-    """Files, and the files in folders, without those in .dvcignore, whose changes DVC ignores as well.
-
-    Raises:
-        UserError: a file does not exist.
-    """
-    ignore = Path(".dvcignore")
-    ignored = GitIgnoreSpec.from_lines(ignore.read_text().splitlines() if ignore.exists() else [])
-    found: list[Path] = []
-    for path in sorted(files):
-        if not path.exists():
-            raise UserError(f"{path}: no such file; run `dvc repro`, which makes a stage's inputs first")
-        inside = path.rglob("*") if path.is_dir() else [path]
-        found += sorted(p for p in inside if p.is_file() and not ignored.match_file(p.as_posix()))
-    return found
 
 
 def code_and_inputs(deps: Iterable[str]) -> tuple[list[Path], list[Path]]:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from glcic.data.packed import PackedImages
+from glcic.data.packed import PackedImages, write_checksums
+from glcic.files import sha256_of
 from glcic.inference.nearest import (
     FLOAT_TERMS,
     INT_TERMS,
@@ -44,6 +45,8 @@ def split(folder: Path, images: Images) -> PackedImages:
     lines = [f"{row},{row}.png,{'val' if row % 2 else 'train'},\n" for row in range(len(packed))]
     (folder / "index.csv").write_text("row,file,split,identity\n" + "".join(lines))
     (folder / "summary.json").write_text(json.dumps({"image_size": images.shape[-1], "mean_pixel": [0.5, 0.5, 0.5]}))
+    (folder / "skipped.csv").write_text("file,reason\n")
+    write_checksums(folder, sha256_of(folder / "images.npy"))
     return PackedImages(folder, "train")
 
 
