@@ -1,15 +1,19 @@
 """Writing of a report: statistics, page and model card."""
 
+import math
 from pathlib import Path
 
+import pandas as pd
+
 from glcic.errors import UserError
+from glcic.evaluation.tables import means
 from glcic.files import write_csv
 from glcic.params import Params
 from glcic.paths import ReportFolder
 from glcic.report.bootstrap import Bootstrap, differences, intervals
 from glcic.report.card import write_card
 from glcic.report.page import write_page
-from glcic.report.report_data import METHOD, read_report, read_table
+from glcic.report.report_data import METHOD, read_report, read_scored, read_table
 from glcic.report.slices import shown_methods, slices
 
 
@@ -47,14 +51,36 @@ def write_statistics(folder: Path, bootstrap: Bootstrap) -> None:
         bootstrap: settings of the intervals.
 
     Raises:
-        UserError: one of these files is missing, or has no scores of the test split.
+        UserError: one of these files is missing, or has no scores of the test split, or others than methods.csv.
     """
     files = ReportFolder(folder)
     scores, manifest = read_table(files.scores), read_table(files.manifest)
     test = scores[scores["split"] == "test"]
     if test.empty:
         raise UserError(f"{files.scores}: no scores of the test split; run `dvc repro`")
+    _refuse_other_means(files, test)
     write_csv(files.intervals, intervals(test, bootstrap).round(6))
     write_csv(files.differences, differences(test, METHOD, bootstrap).round(6))
     size = int(manifest["size"].iloc[0])
     write_csv(files.slices, slices(test, shown_methods(test), size, bootstrap).round(6))
+
+
+def _refuse_other_means(files: ReportFolder, test: pd.DataFrame) -> None:
+    """Compare the means of the scores, which DVC's cache may have damaged, with those that `evaluate` wrote down.
+
+    Raises:
+        UserError: they differ by more than rounding.
+    """
+    reported = read_scored(files.folder).methods
+    for mask_set, methods in means(test).items():
+        for method, scores in methods.items():
+            of_images = reported.get(mask_set, {}).get(method, {})
+            for metric, mean in scores.items():
+                written = of_images.get(metric)
+                same = mean == written if mean is None or written is None else math.isclose(mean, written, rel_tol=2e-5)
+                if not same:
+                    raise UserError(
+                        f"{files.scores}: damaged: its mean {metric} of {method} on {mask_set} is {mean}, but "
+                        f"{files.methods.name} says {written}; score again with `dvc repro --force --single-item "
+                        "evaluate`"
+                    )

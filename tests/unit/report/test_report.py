@@ -184,6 +184,16 @@ def test_same_files_same_bytes(folder: Path, copy: Path) -> None:
     assert {name: (copy / name).read_bytes() for name in MADE} == before
 
 
+def test_scores_that_are_not_those_of_the_evaluation_are_refused(copy: Path) -> None:
+    scores = pd.read_csv(copy / "scores.csv")
+    scores.loc[scores.index[scores["split"] == "test"][0], "psnr"] += 1
+    scores.to_csv(copy / "scores.csv", index=False)
+    with pytest.raises(
+        UserError, match=r"scores\.csv: damaged: its mean psnr of completion on center is .*, but methods"
+    ):
+        write_report(copy, params())
+
+
 def test_alarms_are_told(copy: Path) -> None:
     curve = pd.read_csv(copy / "curves/train_joint.csv")
     curve.assign(val_diversity=0.1).to_csv(copy / "curves/train_joint.csv", index=False)
