@@ -31,6 +31,7 @@ from glcic.phases.pretrain_generator import PretrainGeneratorPhase
 from glcic.phases.train_joint import TrainJointPhase
 from glcic.training.loop import TrainState, take_step
 from glcic.training.phase import Phase
+from pipeline.stage import configuration, start_of
 from support.devices import NoCopiesThatWait, without_values
 from support.project import ROOT, Project
 
@@ -248,7 +249,7 @@ def folder(cropped: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def run(stage: str, params: Params) -> None:
-    """As pipeline._stage.run does, without a process of its own."""
+    """As pipeline.stage.run does, without a process of its own."""
     definition = YAML(typ="safe").load(Path("dvc.yaml"))["stages"][stage]
     import_module(f"pipeline.{stage}").main(handed(params, definition["params"]))
 
@@ -273,6 +274,8 @@ def columns(params: Params) -> dict[str, list[str]]:
 @pytest.mark.parametrize("name", NAMES)
 def test_all_stages_run_with_the_preset(folder: Path, name: str) -> None:
     YAML(typ="safe").dump(shrunk(name), folder / "params.yaml")
+    configuration.cache_clear()  # a process runs one stage, of one configuration
+    start_of.cache_clear()
     params = load(folder / "params.yaml")
     for stage in (*STAGES, "evaluate", "report"):
         run(stage, params)
