@@ -36,7 +36,7 @@ from glcic.report.tables import on_fewer, scores
 MANIFEST = "manifest.csv"
 HASHES = {"masks": "sha256", "images": "images_sha256"}  # its columns
 COMPLETION = re.compile(r"\d{6}\.png")  # name of a completion's file
-SIMILAR = 0.8  # of difflib: `centre` is as similar to `center`
+SIMILAR = 0.8  # of difflib: `centers` is as similar to `center`
 
 
 def export(folder: Path, packed: PackedImages, mask_set: MaskSet) -> None:

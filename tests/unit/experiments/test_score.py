@@ -101,7 +101,7 @@ def test_manifest_may_lack_what_is_not_scored(ours: pd.DataFrame, tmp_path: Path
 @pytest.mark.parametrize(
     ("other", "file", "said"),
     [
-        ("centre", "x.png", r"centre: not an exported mask set; they are center, box \(is it center\?\)"),
+        ("centers", "x.png", r"centers: not an exported mask set; they are center, box \(is it center\?\)"),
         ("Box", "000000.png", r"Box: .* \(is it box\?\)"),
         ("half", "x.png", "half: not an exported mask set"),  # a mask set, but not scored here
         ("results", "000003.png", "results: not an exported mask set"),
