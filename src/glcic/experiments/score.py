@@ -5,7 +5,10 @@ split with a white hole, and <mask set>/mask/000000.png is white in the hole; th
 folder of completions, <mask set>/000000.png is the first completed image. Both folders contain the manifest.
 """
 
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +19,11 @@ from tqdm import tqdm
 from glcic import paths
 from glcic.data.packed import PackedImages
 from glcic.errors import UserError
-from glcic.evaluation.definitions import ALL, METHODS
+from glcic.evaluation.definitions import ALL, MASK_SETS, METHODS
 from glcic.evaluation.mask_sets import MaskSet, in_white, stored
 from glcic.evaluation.scorer import Methods, Scorer
 from glcic.evaluation.tables import Scores, images_of, means_of, read_methods, write_methods
+from glcic.experiments.fit import check_fit
 from glcic.experiments.results import texts
 from glcic.files import read_image, write_csv, write_text
 from glcic.masks.geometry import Pixels
@@ -31,6 +35,8 @@ from glcic.report.tables import on_fewer, scores
 
 MANIFEST = "manifest.csv"
 HASHES = {"masks": "sha256", "images": "images_sha256"}  # its columns
+COMPLETION = re.compile(r"\d{6}\.png")  # name of a completion's file
+SIMILAR = 0.8  # of difflib: `centers` is as similar to `center`
 
 
 def export(folder: Path, packed: PackedImages, mask_set: MaskSet) -> None:
@@ -51,11 +57,11 @@ def completions(folder: Path, packed: PackedImages, mask_set: MaskSet) -> Pixels
         Images, (N, 3, S, S), uint8, 0 to 255.
 
     Raises:
-        UserError: one is missing, can't be read, or has another size.
+        UserError: one is missing, can't be read, has another size, or does not belong to its image.
     """
     completed = packed.read(np.arange(len(packed)))
-    for item, (image, mask) in enumerate(zip(completed, mask_set.masks, strict=True)):
-        path = folder / mask_set.name / _name(item)
+    files = [folder / mask_set.name / _name(item) for item in range(len(packed))]
+    for path, image in zip(files, completed, strict=True):
         if not path.exists():
             raise UserError(
                 f"{path}: no such file; there must be one for each of the {len(packed)} test images, from "
@@ -67,23 +73,64 @@ def completions(folder: Path, packed: PackedImages, mask_set: MaskSet) -> Pixels
                 f"{path}: {pixels.shape[1]}×{pixels.shape[0]} pixels, but the images are "
                 f"{packed.image_size}×{packed.image_size}; scale the system's output to that"
             )
-        image[:] = np.where(mask == 1, pixels.transpose(2, 0, 1), image)
+        image[:] = pixels.transpose(2, 0, 1)
+    check_fit(completed, packed, mask_set.masks, files)
+    for item, mask in enumerate(mask_set.masks):
+        np.copyto(completed[item], packed.read(np.array([item]))[0], where=mask == 0)
     return completed
 
 
-def check_manifest(folder: Path, ours: pd.DataFrame) -> None:
+def sets_in(folder: Path, exported: Sequence[str]) -> list[str]:
+    """List the exported mask sets that have a folder of completions, and say which ones have none.
+
+    Args:
+        folder: folder of the completions.
+        exported: names of the exported mask sets.
+
+    Raises:
+        UserError: none has one, or there is a folder that looks like that of a mask set but is none of these.
+    """
+    found = [name for name in exported if (folder / name).is_dir()]
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.is_dir() and path.name not in exported and _looks_like_a_set(path, exported):
+            raise UserError(
+                f"{path}: not an exported mask set; they are {', '.join(exported)}{_meant(path.name, exported)}; "
+                "rename the folder, or move it elsewhere"
+            )
+    if not found:
+        raise UserError(f"{folder}: has none of the folders {', '.join(exported)}; `glcic export-test-set` shows how")
+    if missing := [name for name in exported if name not in found]:
+        print(f"note: scored: {', '.join(found)}; not there: {', '.join(missing)}", file=sys.stderr, flush=True)
+    return found
+
+
+def _looks_like_a_set(path: Path, exported: Sequence[str]) -> bool:
+    known = path.name in MASK_SETS or bool(_meant(path.name, exported))
+    return known or any(COMPLETION.fullmatch(file.name) for file in path.iterdir())
+
+
+def _meant(name: str, exported: Sequence[str]) -> str:
+    similar = get_close_matches(name.casefold(), exported, n=1, cutoff=SIMILAR)
+    return f" (is it {similar[0]}?)" if similar else ""
+
+
+def check_manifest(folder: Path, ours: pd.DataFrame, sets: Sequence[str]) -> None:
     """Check that completions belong to our masks and images.
 
     Args:
         folder: folder of the completions and their manifest.
         ours: our manifest.
+        sets: mask sets that are to be scored; the manifest must list each of them, once.
 
     Raises:
-        UserError: the manifest has other hashes, is invalid or is missing.
+        UserError: the manifest has other hashes, lacks a mask set, has an unknown one or one twice, is invalid or is
+            missing.
     """
     path = folder / MANIFEST
+    exported = [str(name) for name in ours["mask_set"]]
     try:
-        theirs = pd.read_csv(path, dtype=str).merge(ours.astype(str), on=["split", "mask_set"], suffixes=("", "_here"))
+        listed = pd.read_csv(path, dtype=str)
+        theirs = listed.merge(ours.astype(str), on=["split", "mask_set"], suffixes=("", "_here"))
         others = {what: theirs[theirs[key] != theirs[f"{key}_here"]] for what, key in HASHES.items()}
     except FileNotFoundError:
         raise UserError(
@@ -91,6 +138,20 @@ def check_manifest(folder: Path, ours: pd.DataFrame) -> None:
         ) from None
     except (KeyError, ValueError) as error:
         raise UserError(f"{path} is not the manifest that was exported ({error}); copy that one here") from None
+    known = listed["split"].eq("test") & listed["mask_set"].isin(exported)
+    for split, name in listed.loc[~known, ["split", "mask_set"]].itertuples(index=False):
+        raise UserError(
+            f"{path}: lists mask set {name} of split {split}, which was not exported{_meant(str(name), exported)}; "
+            "copy the manifest that was exported with the images"
+        )
+    for name in listed.loc[listed["mask_set"].duplicated(), "mask_set"]:
+        raise UserError(f"{path}: lists mask set {name} twice; copy the manifest that was exported with the images")
+    for name in sets:
+        if name not in set(listed["mask_set"]):
+            raise UserError(
+                f"{path}: does not list mask set {name}, so nothing says which masks were completed; copy the manifest "
+                "that was exported with the images"
+            )
     for what, other in others.items():
         if len(other):
             raise UserError(
@@ -155,7 +216,7 @@ def score_system(folder: Path, name: str) -> None:
         name: name of the system in the tables.
 
     Raises:
-        UserError: one of our methods has the name, a file is missing, or the completions are of other masks.
+        UserError: one of our methods has the name, a file is missing, or the completions are of other masks or images.
     """
     if name in METHODS:
         raise UserError(f"{name}: one of our methods has this name; choose another name")
@@ -163,13 +224,10 @@ def score_system(folder: Path, name: str) -> None:
         raise UserError(f"{paths.REPORT.scores}: no such file; run `dvc repro` or `dvc pull` first")
     params = load(paths.PARAMS)
     manifest = scored_manifest()
-    sets = [mask_set for mask_set in manifest["mask_set"] if (folder / mask_set).is_dir()]
-    if not sets:
-        raise UserError(
-            f"{folder}: has none of the folders {', '.join(manifest['mask_set'])}; `glcic export-test-set` shows how"
-        )
-    check_manifest(folder, manifest)
+    sets = sets_in(folder, [str(name) for name in manifest["mask_set"]])
+    check_manifest(folder, manifest, sets)
     packed = PackedImages(paths.IMAGES, "test")
+    packed.check()
     found = []
     with Scorer(
         Methods({}),
@@ -192,8 +250,9 @@ def score_system(folder: Path, name: str) -> None:
     means = means_of(found)
     methods = {mask_set: _with_all_metrics(reported[mask_set] | means[mask_set]) for mask_set in sets}
     write_text(folder / "methods.csv", write_methods(methods, images_of(together)))
-    for mask_set, row in manifest.set_index("mask_set").loc[sets].iterrows():
-        _print(str(mask_set), str(row["sha256"]), Scored(methods, sure), paired)
+    digests = manifest.set_index("mask_set")["sha256"]
+    for mask_set in sets:
+        _print(mask_set, str(digests[mask_set]), Scored(methods, sure), paired)
     print(
         f"\nwrote scores.csv, methods.csv, intervals.csv and differences.csv to {folder}, for the masks of {MANIFEST}"
     )
