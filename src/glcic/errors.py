@@ -29,6 +29,11 @@ def full_disk_explained(*folders: Path) -> Iterator[None]:
         raise DiskFull(f"the disk is full: free space for {where}, then run it again") from error
 
 
+def note(text: str) -> None:
+    """Tell the user something that is no error, in one line on stderr."""
+    print(f"note: {' '.join(text.split())}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Report a UserError or OSError in one line on stderr, and exit with status 1."""

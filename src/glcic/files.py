@@ -1,4 +1,4 @@
-"""Atomic file writes, file digests, and reading of images."""
+"""Atomic file writes and file digests."""
 
 import hashlib
 import os
@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glcic.errors import UserError, full_disk_explained
+from glcic.errors import full_disk_explained
 
 if TYPE_CHECKING:
     import pandas as pd
-    from PIL.Image import Image
 
 
 @contextmanager
@@ -94,23 +93,3 @@ def members(files: Iterable[Path]) -> list[Path]:
         inside = path.rglob("*") if path.is_dir() else [path]
         found += sorted(p for p in inside if p.is_file() and not ignored.match_file(p.as_posix()))
     return found
-
-
-def read_image(path: Path, mode: str, remedy: str) -> "Image":
-    """Read an image and apply its EXIF orientation, as a viewer does.
-
-    Args:
-        mode: Pillow's mode of the result, such as `RGB`.
-        remedy: advice for the error message if the file is not a readable image.
-
-    Raises:
-        UserError: the file does not exist or is not a readable image.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        return ImageOps.exif_transpose(Image.open(path)).convert(mode)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not an image that can be read ({error}); {remedy}") from None

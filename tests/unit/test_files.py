@@ -1,14 +1,12 @@
-"""Files are written whole, and images read as people see them."""
+"""Files are written whole, and digests tell them apart."""
 
 import errno
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from glcic.errors import DiskFull, UserError
-from glcic.files import atomic, digest_of_files, read_image, sha256_of, write_text
+from glcic.errors import DiskFull
+from glcic.files import atomic, digest_of_files, sha256_of, write_text
 
 
 def test_folders_above_a_file_are_made(tmp_path: Path) -> None:
@@ -33,19 +31,3 @@ def test_digests_tell_contents_and_names(tmp_path: Path) -> None:
     assert sha256_of(b) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of FIPS 180-2
     assert sha256_of(b) == sha256_of(c)
     assert len({digest_of_files(files) for files in ([], [a], [b], [c], [b, c], [c, b])}) == 6
-
-
-def test_an_image_is_turned_as_its_exif_data_say(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90° clockwise
-    Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
-    assert np.array_equal(np.asarray(read_image(tmp_path / "photo.png", "RGB", "")), np.rot90(pixels, -1))
-
-
-def test_what_is_no_image_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"photo\.png: no such file"):
-        read_image(tmp_path / "photo.png", "RGB", "save it as PNG")
-    (tmp_path / "photo.png").write_text("no image")
-    with pytest.raises(UserError, match=r"photo\.png: not an image .*; save it as PNG"):
-        read_image(tmp_path / "photo.png", "RGB", "save it as PNG")

@@ -12,7 +12,7 @@ SOURCE = Path("src/glcic")
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / SOURCE).rglob("*.py"))
 LAYERS = (
     ("errors",),
-    ("files", "paths", "renamed"),
+    ("files", "images", "paths", "renamed"),
     ("params",),
     ("masks", "networks"),
     ("data", "inference"),

@@ -1,8 +1,8 @@
 """Crop the center square of every image, scale it to S×S pixels, and pack all of them into one array."""
 
-import io
 import json
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -12,36 +12,46 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from glcic.data.packed import IMAGES, INDEX, SKIPPED, SUMMARY, write_checksums
 from glcic.data.sources import celeba_layout as layout
-from glcic.errors import UserError
+from glcic.errors import UserError, note
 from glcic.files import atomic, sha256_of, write_csv, write_text
+from glcic.images.reader import Picture, decode, rgb
 from glcic.paths import SPLITS
 
 BLOCK = 64  # images a worker handles at a time: bounds memory and amortizes the cost of sending results
+Result = tuple[NDArray[np.uint8] | str, tuple[str, ...]]  # a crop, or the reason why there is none; notes on the image
 
 
 def crop_image(data: bytes, image_size: int, center_crop: int | None) -> NDArray[np.uint8]:
     """Crop the center square of one encoded image and scale it with antialiasing.
 
     Args:
-        data: an encoded JPEG, PNG or WebP.
+        data: an encoded image of any kind that `glcic.images.reader` reads.
         image_size: side S of the result in pixels.
         center_crop: side of the center square in pixels; None takes the image's shorter side.
 
     Returns:
-        (3, S, S), uint8, RGB.
+        (3, S, S), uint8, sRGB.
 
     Raises:
         ValueError: the image cannot be read or is too small; the message says why.
     """
+    return _crop(_decoded(data), image_size, center_crop)
+
+
+def _decoded(data: bytes) -> Picture:
     try:
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"unreadable: {error}".split(" <_io")[0]) from None  # without the address of the file object
+        return decode(data)
+    except ValueError as error:
+        raise ValueError(f"unreadable: {error}") from None
+
+
+def _crop(picture: Picture, image_size: int, center_crop: int | None) -> NDArray[np.uint8]:
+    image = rgb(picture)
     shorter = min(image.size)
     side = shorter if center_crop is None else center_crop
     if side > shorter or side < image_size:
@@ -78,12 +88,15 @@ def crop_all(
     splits = [layout.split_of(name, partition) for name in names]  # first, so that a missing row stops early
     rows: list[tuple[str, str]] = []
     skipped: list[tuple[str, str]] = []
+    noted: dict[str, list[str]] = defaultdict(list)
     total, counted = np.zeros(3), 0
     with atomic(folder / IMAGES) as temporary, temporary.open("wb") as packed:
         _write_header(packed, len(names), image_size)
         results = _crop_in_order(archive, names, image_size, center_crop, processes)
         progress = tqdm(zip(names, splits, results, strict=True), "crop", len(names), unit="image", disable=None)
-        for name, split, result in progress:
+        for name, split, (result, notes) in progress:
+            for text in notes:
+                noted[text].append(name)
             if isinstance(result, str):
                 skipped.append((name, result))
                 continue
@@ -109,12 +122,14 @@ def crop_all(
     }
     write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
     write_checksums(folder, summary["sha256"])
+    for text, named in noted.items():
+        note(f"{len(named)} of {len(names)} images, {named[0]} the first: {text}")
 
 
 def _crop_in_order(
     archive: Path, names: list[str], image_size: int, center_crop: int | None, processes: int
-) -> Iterator[NDArray[np.uint8] | str]:
-    """Yield a crop, or the reason why there is none, for each name in order."""
+) -> Iterator[Result]:
+    """Yield the result for each name in order."""
     blocks = [names[i : i + BLOCK] for i in range(0, len(names), BLOCK)]
     tasks = [(archive, block, image_size, center_crop) for block in blocks]
     if processes == 1:
@@ -128,15 +143,16 @@ def _crop_in_order(
                 yield from results
 
 
-def _crop_block(task: tuple[Path, list[str], int, int | None]) -> list[NDArray[np.uint8] | str]:
+def _crop_block(task: tuple[Path, list[str], int, int | None]) -> list[Result]:
     archive, names, image_size, center_crop = task
-    results: list[NDArray[np.uint8] | str] = []
+    results: list[Result] = []
     with zipfile.ZipFile(archive) as images:
         for name in names:
             try:
-                results.append(crop_image(images.read(name), image_size, center_crop))
+                picture = _decoded(images.read(name))
+                results.append((_crop(picture, image_size, center_crop), picture.notes))
             except (ValueError, *layout.UNREADABLE) as error:
-                results.append(str(error))
+                results.append((str(error), ()))
     return results
 
 

@@ -5,7 +5,6 @@ memory) reaches another.
 """
 
 import importlib.util
-import io
 import resource
 import sys
 import time
@@ -30,6 +29,7 @@ from glcic.data.packed import PackedImages
 from glcic.data.sources import celeba_layout as layout
 from glcic.errors import UserError
 from glcic.evaluation.metrics import score
+from glcic.images.reader import decode, pixels
 from glcic.inference.completer import Completer, device_of
 from glcic.masks.sampling import MaskSampler
 from glcic.networks.discriminators import build_discriminator
@@ -355,11 +355,9 @@ def completion(bench: Bench) -> Work:
     """One photo of 178×218 pixels with a hole of 64×64, completed by loaded weights."""
     torch.set_num_threads(bench.params.runtime.num_threads)
     completer = Completer(bench.weights)  # on the CPU, as `glcic complete`
-    from PIL import Image
-
     with zipfile.ZipFile(bench.raw / layout.IMAGES) as archive:
         data = archive.read(layout.members(bench.raw / layout.IMAGES)[0])
-    photo = np.array(Image.open(io.BytesIO(data)).convert("RGB")).transpose(2, 0, 1)[None]
+    photo = pixels(decode(data))[None]
     mask = np.zeros_like(photo[:, :1])
     mask[:, :, 77:141, 57:121] = 1
     return Work(lambda n: _repeat(lambda: completer(photo, mask), n))

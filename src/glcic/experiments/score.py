@@ -25,7 +25,8 @@ from glcic.evaluation.scorer import Methods, Scorer
 from glcic.evaluation.tables import Scores, images_of, means_of, read_methods, write_methods
 from glcic.experiments.fit import check_fit
 from glcic.experiments.results import texts
-from glcic.files import read_image, write_csv, write_text
+from glcic.files import write_csv, write_text
+from glcic.images import reader
 from glcic.masks.geometry import Pixels
 from glcic.params import load
 from glcic.report.bootstrap import Bootstrap, differences, in_words, intervals
@@ -67,13 +68,13 @@ def completions(folder: Path, packed: PackedImages, mask_set: MaskSet) -> Pixels
                 f"{path}: no such file; there must be one for each of the {len(packed)} test images, from "
                 f"{_name(0)} to {_name(len(packed) - 1)}"
             )
-        pixels = np.asarray(read_image(path, "RGB", "save it as PNG"))
-        if pixels.shape[:2] != image.shape[1:]:
+        pixels = reader.pixels(reader.read(path, "save it as PNG"))
+        if pixels.shape != image.shape:
             raise UserError(
-                f"{path}: {pixels.shape[1]}×{pixels.shape[0]} pixels, but the images are "
+                f"{path}: {pixels.shape[2]}×{pixels.shape[1]} pixels, but the images are "
                 f"{packed.image_size}×{packed.image_size}; scale the system's output to that"
             )
-        image[:] = pixels.transpose(2, 0, 1)
+        image[:] = pixels
     check_fit(completed, packed, mask_set.masks, files)
     for item, mask in enumerate(mask_set.masks):
         np.copyto(completed[item], packed.read(np.array([item]))[0], where=mask == 0)

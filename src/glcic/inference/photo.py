@@ -3,16 +3,26 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from numpy.typing import NDArray
+from PIL import Image
 
 from glcic.errors import UserError
-from glcic.files import atomic, read_image
+from glcic.files import atomic
+from glcic.images.reader import Picture, gray, of_image, pixels, read
+from glcic.masks.rules import TooLarge, check_hole, hole_of, percent
 from glcic.networks.weights import read_about
 
-WHITE = 128  # of 255: from here on a pixel of a mask is hole
 
-
-def complete_photo(image: Path, mask: Path, output: Path, weights: Path, *, blended: bool = False) -> None:
+def complete_photo(
+    image: Path,
+    mask: Path,
+    output: Path,
+    weights: Path,
+    *,
+    blended: bool = False,
+    invert: bool = False,
+    allow_large: bool = False,
+) -> None:
     """Complete the white part of `mask` in `image` and write the result.
 
     The network is fully convolutional and sees the photo at its own scale; it does best where a face is about
@@ -20,30 +30,42 @@ def complete_photo(image: Path, mask: Path, output: Path, weights: Path, *, blen
 
     Args:
         blended: whether the completion is blended into its surroundings (`glcic.inference.blending`).
+        invert: whether the black part is completed instead.
+        allow_large: whether the hole may cover more than any of the training.
 
     Raises:
-        UserError: a file is missing or no image, the sizes differ, the mask is empty, or the output's format is
-            unknown.
+        UserError: a file is missing or no image, the sizes differ, the mask is none (`glcic.masks.rules`), or the
+            output's format is unknown.
     """
     remedy = "save it as PNG or JPEG"
-    picture, hole = read_image(image, "RGB", remedy), read_image(mask, "L", remedy)
-    if hole.size != picture.size:
+    picture, levels = read(image, remedy), gray(read(mask, remedy))
+    (width, height), (mask_height, mask_width) = picture.image.size, levels.shape
+    if (mask_width, mask_height) != (width, height):
         raise UserError(
-            f"{mask}: {hole.width}×{hole.height} pixels, but {image} has {picture.width}×{picture.height}; "
-            "make them the same size"
+            f"{mask}: {mask_width}×{mask_height} pixels, but {image} has {width}×{height}; make them the same size"
         )
-    if not hole.point(lambda level: level >= WHITE).getbbox():
-        raise UserError(f"{mask}: nothing is white; paint the hole white on black")
+    try:
+        hole = hole_of(levels, invert=invert)
+        check_hole(hole, allow_large=allow_large)
+    except TooLarge as error:
+        share = percent(error.share)
+        raise UserError(
+            f"{mask}: covers {share} of the photo; is the mask inverted? --invert, or --yes if it is meant"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{mask}: {error}") from None
     if Image.registered_extensions().get(output.suffix.lower()) not in Image.SAVE:
-        raise UserError(f"{output}: unknown image format; end the name in .png or .jpg")
+        raise UserError(f"{output}: unknown image format; end the name in .png")
     if not output.absolute().parent.is_dir():
         raise UserError(f"{output}: the folder {output.parent} does not exist; make it first")
-    completed = complete(picture, hole, weights, blended=blended)
+    completed = Image.fromarray(_completed(picture, hole, weights, blended=blended))
     with atomic(output) as temporary:
         completed.save(temporary)
 
 
-def complete(image: Image.Image, mask: Image.Image, weights: Path, *, blended: bool = False) -> Image.Image:
+def complete(
+    image: Image.Image, mask: Image.Image, weights: Path, *, blended: bool = False, allow_large: bool = False
+) -> Image.Image:
     """Complete the white part of `mask` in `image`.
 
     Args:
@@ -51,12 +73,13 @@ def complete(image: Image.Image, mask: Image.Image, weights: Path, *, blended: b
         mask: of the same size, white (from 128 of 255 on) where the picture is to be completed.
         weights: a weights file of a generator.
         blended: whether the completion is blended into its surroundings (`glcic.inference.blending`).
+        allow_large: whether the hole may cover more than 60 % of the picture.
 
     Returns:
         The picture in RGB; outside the hole its pixels are those of `image`.
 
     Raises:
-        ValueError: the sizes differ.
+        ValueError: the sizes differ, or the mask is none (`glcic.masks.rules`).
         UserError: the weights are missing, or of no generator.
 
     Example:
@@ -66,9 +89,16 @@ def complete(image: Image.Image, mask: Image.Image, weights: Path, *, blended: b
         >>> photo, mask = Image.open("photo.jpg"), Image.open("mask.png")  # doctest: +SKIP
         >>> complete(photo, mask, Path("generator_last.safetensors")).save("completed.png")  # doctest: +SKIP
     """
-    image = ImageOps.exif_transpose(image)
-    if image.size != mask.size:
-        raise ValueError(f"the mask has {mask.size} pixels, the image {image.size}")
+    picture, levels = of_image(image), gray(of_image(mask))
+    if picture.image.size != levels.shape[::-1]:
+        raise ValueError(f"the mask has {levels.shape[::-1]} pixels, the image {picture.image.size}")
+    hole = hole_of(levels)
+    check_hole(hole, allow_large=allow_large)
+    return Image.fromarray(_completed(picture, hole, weights, blended=blended))
+
+
+def _completed(picture: Picture, hole: NDArray[np.uint8], weights: Path, *, blended: bool) -> NDArray[np.uint8]:
+    """Complete the hole (H, W) of a picture: (H, W, 3), uint8, sRGB."""
     if weights.is_dir():
         raise UserError(f"{weights}: a folder; name the weights file in it (generator_last.safetensors)")
     read_about(weights)  # is it there, and one of ours? What follows takes seconds
@@ -76,10 +106,8 @@ def complete(image: Image.Image, mask: Image.Image, weights: Path, *, blended: b
     from glcic.inference.blending import blend
     from glcic.inference.completer import Completer
 
-    # Copies: PyTorch warns of read-only arrays.
-    pixels = np.array(image.convert("RGB")).transpose(2, 0, 1)[None]
-    hole = (np.array(mask.convert("L")) >= WHITE)[None, None].astype(np.uint8)
-    completed = Completer(weights)(pixels, hole)
+    images, masks = pixels(picture)[None], hole[None, None]
+    completed = Completer(weights)(images, masks)
     if blended:
-        completed = blend(completed, pixels, hole)
-    return Image.fromarray(completed[0].transpose(1, 2, 0))
+        completed = blend(completed, images, masks)
+    return np.ascontiguousarray(completed[0].transpose(1, 2, 0))

@@ -1,4 +1,4 @@
-"""Masks from image files, white in the hole."""
+"""Folders of masks: image files, white in the hole. Files whose names begin with a dot are ignored."""
 
 from pathlib import Path
 
@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glcic.errors import UserError
-from glcic.files import digest_of_files, read_image
+from glcic.files import digest_of_files
 from glcic.masks.geometry import Masks
+from glcic.masks.rules import TooLarge, check_hole, hole_of, percent
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
@@ -33,7 +34,7 @@ def read_masks(folder: Path, sha256: str, field: str, size: int) -> Masks:
 
 
 def mask_files(folder: Path, size: int) -> Masks:
-    """Read all masks of a folder in the order of their names; pixels of at least 128 are in the hole.
+    """Read all masks of a folder in the order of their names; what is hole, `glcic.masks.rules` says.
 
     Masks of another size are resized by nearest-neighbor interpolation.
 
@@ -45,7 +46,7 @@ def mask_files(folder: Path, size: int) -> Masks:
         (M, 1, S, S), uint8, 1 in the hole.
 
     Raises:
-        UserError: there are no masks, or a mask is unreadable, is not square, has no hole, or is all hole.
+        UserError: there are no masks, or a mask is unreadable, not square, or none by `glcic.masks.rules`.
     """
     return np.stack([_read(path, size) for path in _mask_paths(folder)])[:, None]
 
@@ -62,7 +63,9 @@ def folder_digest(folder: Path) -> str:
 def _mask_paths(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name one with masks in PNG, JPEG or WebP")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
     if not paths:
         raise UserError(f"{folder}: no masks; put PNG, JPEG or WebP files there, white where the hole is")
     return paths
@@ -71,14 +74,22 @@ def _mask_paths(folder: Path) -> list[Path]:
 def _read(path: Path, size: int) -> NDArray[np.uint8]:
     from PIL import Image
 
-    gray = read_image(path, "L", "save it as PNG, or remove it")
-    if gray.width != gray.height:
-        raise UserError(f"{path}: {gray.width}×{gray.height} pixels; make it square, or remove it")
-    if gray.width != size:
-        gray = gray.resize((size, size), Image.Resampling.NEAREST)
-    hole = (np.asarray(gray) >= 128).astype(np.uint8)
-    if not hole.any():
-        raise UserError(f"{path}: nothing is white at {size}×{size} pixels; paint the hole white, or remove it")
-    if hole.all():
-        raise UserError(f"{path}: everything is white at {size}×{size} pixels; leave some black, or remove it")
+    from glcic.images.reader import gray, read
+
+    levels = gray(read(path, "save it as PNG, or remove it"))
+    height, width = levels.shape
+    if width != height:
+        raise UserError(f"{path}: {width}×{height} pixels; make it square, or remove it")
+    try:
+        hole = hole_of(levels)
+        check_hole(hole)
+        if width != size:
+            hole = np.asarray(Image.fromarray(hole).resize((size, size), Image.Resampling.NEAREST))
+            check_hole(hole, allow_large=True)  # of so few pixels that nothing, or nothing else, may be left
+    except TooLarge as error:
+        share = percent(error.share)
+        raise UserError(f"{path}: covers {share} of the image; is it inverted? invert it, or remove it") from None
+    except ValueError as error:
+        scaled = "" if width == size else f", scaled to {size}×{size} pixels"
+        raise UserError(f"{path}{scaled}: {error}, or remove it") from None
     return hole

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from glcic.images.reader import read, rgb
 from glcic.report.report_data import Shown
 
 LARGEST_TILE = 128  # pixels, side of an image in a gallery
@@ -38,16 +39,20 @@ class Picture:
 
 def figure(path: Path, level: Level) -> Picture:
     """Embed a whole picture file."""
-    with Image.open(path) as image:
-        return _picture(image.convert("RGB"), level.scale * min(1, LARGEST_FIGURE / image.width), level.quality)
+    image = _read(path)
+    return _picture(image, level.scale * min(1, LARGEST_FIGURE / image.width), level.quality)
 
 
 def gallery(shown: Shown, level: Level) -> Picture:
     """Embed those rows of a gallery's grid of square tiles that `shown` selects."""
-    with Image.open(shown.picture) as image:
-        side = image.height // shown.rows
-        rows = image.convert("RGB").crop((0, side * shown.top, image.width, side * shown.bottom))
+    image = _read(shown.picture)
+    side = image.height // shown.rows
+    rows = image.crop((0, side * shown.top, image.width, side * shown.bottom))
     return _picture(rows, level.scale * min(1, LARGEST_TILE / side), level.quality)
+
+
+def _read(path: Path) -> Image.Image:
+    return rgb(read(path, "run `dvc repro` to draw it again"))
 
 
 def _picture(image: Image.Image, scale: float, quality: int) -> Picture:

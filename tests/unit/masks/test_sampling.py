@@ -11,6 +11,7 @@ from glcic.errors import UserError
 from glcic.masks.files import folder_digest, mask_files
 from glcic.masks.geometry import bounding_boxes, box_masks, random_boxes
 from glcic.masks.sampling import center_masks, file_masks, random_box_masks, stroke_masks
+from support.pictures import smooth
 
 
 def parts(mask: np.ndarray) -> int:
@@ -133,8 +134,8 @@ def test_gray_from_128_on_is_hole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mask", "complaint"),
     [
-        (np.zeros((8, 8)), "nothing is white .* paint the hole white"),
-        (np.ones((8, 8)), "everything is white .* leave some black"),
+        (np.zeros((8, 8)), "nothing is white; paint the hole white"),
+        (np.ones((8, 8)), "everything is white; leave black"),
         (np.eye(8)[:6], "8×6 pixels; make it square"),
     ],
 )
@@ -143,6 +144,35 @@ def test_bad_masks_are_named(tmp_path: Path, mask: np.ndarray, complaint: str) -
     save(tmp_path / "bad.png", mask)
     with pytest.raises(UserError, match=rf"bad\.png: {complaint}"):
         mask_files(tmp_path, 8)
+
+
+def test_inverted_masks_and_photos_are_named(tmp_path: Path) -> None:
+    two_masks(tmp_path)
+    inverted = np.ones((8, 8))
+    inverted[2:4, 2:6] = 0
+    save(tmp_path / "bad.png", inverted)
+    with pytest.raises(UserError, match=r"bad\.png: covers 87.5 % of the image; is it inverted\? invert it, or remove"):
+        mask_files(tmp_path, 8)
+    Image.fromarray(smooth(64, 64)).save(tmp_path / "bad.png")
+    with pytest.raises(UserError, match=r"bad\.png.*: 9.* % of it is gray, as in a photo; .*, or remove it"):
+        mask_files(tmp_path, 8)
+
+
+def test_a_hole_that_scaling_loses_is_named(tmp_path: Path) -> None:
+    dot = np.zeros((64, 64))
+    dot[0, 0] = 1
+    save(tmp_path / "dot.png", dot)
+    with pytest.raises(UserError, match=r"dot\.png, scaled to 8×8 pixels: nothing is white"):
+        mask_files(tmp_path, 8)
+
+
+def test_hidden_files_are_no_masks(tmp_path: Path) -> None:
+    """A Mac leaves ._mask.png beside mask.png."""
+    masks = two_masks(tmp_path)
+    digest = folder_digest(tmp_path)
+    (tmp_path / "._b.png").write_bytes(b"no image")
+    assert np.array_equal(mask_files(tmp_path, 8), masks)
+    assert folder_digest(tmp_path) == digest
 
 
 @pytest.mark.parametrize("share", [0, 0.5])
