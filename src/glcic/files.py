@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glcic.errors import full_disk_explained
+from glcic.errors import UserError, full_disk_explained
 
 if TYPE_CHECKING:
     import pandas as pd

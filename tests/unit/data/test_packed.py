@@ -5,23 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glcic.data.packed import PackedImages, write_checksums
+from glcic.data.packed import PackedImages
 from glcic.errors import UserError
-from glcic.files import sha256_of, write_text
+from support.packed import write_packed
 
 NAMES = ["images.npy", "index.csv", "summary.json", "SHA256SUMS"]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    np.save(tmp_path / "images.npy", np.zeros((2, 3, 8, 8), np.uint8))
-    digest = sha256_of(tmp_path / "images.npy")
-    write_text(tmp_path / "index.csv", "row,file,split,identity\n0,a.jpg,train,\n1,b.jpg,test,\n")
-    write_text(tmp_path / "skipped.csv", "file,reason\n")
-    write_text(
-        tmp_path / "summary.json", f'{{"image_size": 8, "mean_pixel": [0.5, 0.25, 0.5], "sha256": "{digest}"}}\n'
-    )
-    write_checksums(tmp_path, digest)
+    write_packed(tmp_path, np.zeros((2, 3, 8, 8), np.uint8), ["train", "test"])
     return tmp_path
 
 
@@ -29,7 +22,7 @@ def test_what_is_intact_is_read(folder: Path) -> None:
     packed = PackedImages(folder, "train")
     packed.check()
     assert packed.read(np.array([0])).shape == (1, 3, 8, 8)
-    assert packed.mean_pixel == [0.5, 0.25, 0.5]
+    assert packed.mean_pixel == [0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,7 +1,6 @@
 """Completions prove by the pixels outside the hole whose image they are."""
 
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from glcic.data.packed import PackedImages
 from glcic.errors import UserError
 from glcic.evaluation.mask_sets import MaskSet, draw
 from glcic.experiments.fit import check_fit, difference
+from support.packed import write_packed
 
 Images = NDArray[np.uint8]
 SIDE, NUMBER = 32, 10
@@ -31,10 +31,7 @@ def pictures(number: int, seed: int = 0) -> Images:
 def packed(tmp_path: Path) -> PackedImages:
     folder = tmp_path / "images"
     folder.mkdir()
-    np.save(folder / "images.npy", pictures(NUMBER))
-    rows = "".join(f"{row},{row}.png,test,\n" for row in range(NUMBER))
-    (folder / "index.csv").write_text(f"row,file,split,identity\n{rows}")
-    (folder / "summary.json").write_text(json.dumps({"image_size": SIDE, "mean_pixel": [0.5] * 3}))
+    write_packed(folder, pictures(NUMBER), ["test"] * NUMBER)
     return PackedImages(folder, "test")
 
 

@@ -1,6 +1,5 @@
 """Which training image is nearest: the same one however it is searched, checked against a search without tricks."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from glcic.data.packed import PackedImages, write_checksums
-from glcic.files import sha256_of
+from glcic.data.packed import PackedImages
 from glcic.inference.nearest import (
     FLOAT_TERMS,
     INT_TERMS,
@@ -19,6 +17,7 @@ from glcic.inference.nearest import (
     nearest_training_images,
 )
 from glcic.masks.geometry import box_masks
+from support.packed import write_packed
 
 Images = NDArray[np.uint8]
 S = 24
@@ -41,12 +40,7 @@ def noise(*shape: int, seed: int = 0) -> Images:
 def split(folder: Path, images: Images) -> PackedImages:
     """Packed images of which every second one is of the training split."""
     packed = np.repeat(images, 2, axis=0)
-    np.save(folder / "images.npy", packed)
-    lines = [f"{row},{row}.png,{'val' if row % 2 else 'train'},\n" for row in range(len(packed))]
-    (folder / "index.csv").write_text("row,file,split,identity\n" + "".join(lines))
-    (folder / "summary.json").write_text(json.dumps({"image_size": images.shape[-1], "mean_pixel": [0.5, 0.5, 0.5]}))
-    (folder / "skipped.csv").write_text("file,reason\n")
-    write_checksums(folder, sha256_of(folder / "images.npy"))
+    write_packed(folder, packed, ["val" if row % 2 else "train" for row in range(len(packed))])
     return PackedImages(folder, "train")
 
 
