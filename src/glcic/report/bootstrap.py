@@ -1,9 +1,13 @@
-"""Percentile bootstrap intervals of means, and of paired differences between methods.
+"""Bootstrap intervals of means, and of paired differences between methods.
 
 Images of the same person are not independent observations: if a method fails on one photo of a face, it tends to fail
 on the next one. Therefore people are drawn with replacement, each with all of their images (cluster bootstrap: Davison
 and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). Single images are drawn only if it is not
 known who they show.
+
+An interval is mean ± t · standard error. The error is that of the resampled means, and t has one degree of freedom less
+than there are people (Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician, 2015): with
+few people, percentiles of the resampled means are too close together. tools/interval_coverage.py compares both.
 """
 
 from collections.abc import Iterator
@@ -12,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from glcic.evaluation.tables import metrics_of
 
@@ -67,7 +72,7 @@ class Bootstrap:
 
     Attributes:
         bootstrap_samples: number of resamples; each draws as many clusters as there are, with replacement.
-        confidence_level: fraction of the resampled means inside the interval, in (0, 1).
+        confidence_level: fraction of the intervals that contain the true mean, in (0, 1).
         seed: seed of the random draws.
     """
 
@@ -82,11 +87,14 @@ class Bootstrap:
         are NaN if fewer than two clusters have a finite value, because then the variation is unknown.
         """
         drawn = np.concatenate(list(self._resampled(of)))
-        tail = 50 * (1 - self.confidence_level)
         low, high = np.full((2, drawn.shape[1]), np.nan)
         known = of.clusters >= 2
         if known.any():  # resamples without any image of a rare kind have no mean and are ignored
-            low[known], high[known] = np.nanpercentile(drawn[:, known], [tail, 100 - tail], axis=0)
+            clusters = of.clusters[known]
+            # A resample varies around the mean of those drawn from, not around the true one.
+            error = np.sqrt(clusters / (clusters - 1)) * np.nanstd(drawn[:, known], axis=0)
+            reach = stdtrit(clusters - 1, (1 + self.confidence_level) / 2) * error
+            low[known], high[known] = of.means[known] - reach, of.means[known] + reach
         return low, high
 
     def estimates(self, of: Totals) -> pd.DataFrame:

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from glcic.report import bootstrap as module
 from glcic.report.bootstrap import Bootstrap, clusters_of, differences, in_words, intervals, totals
+from tools.interval_coverage import coverage
 
 FEW = Bootstrap(bootstrap_samples=2000, confidence_level=0.95, seed=0)
 
@@ -22,25 +24,33 @@ def table(identity: list[float | None], **methods: list[float]) -> pd.DataFrame:
 
 def test_two_people_by_hand() -> None:
     """Person 7 has the scores 1 and 3, person 9 has 8. Of two draws with replacement a quarter is 7 and 7, whose mean
-    is 2, half is both, (1 + 3 + 8) / 3 = 4, and a quarter 9 and 9, which is 8."""
+    is 2, half is both, (1 + 3 + 8) / 3 = 4, and a quarter 9 and 9, which is 8: mean 4.5, variance 4.75. Of two people,
+    the variance is twice that, and t with one degree of freedom is 12.706 (0.7265 for 40 %), from tables."""
     scores = table([7, 7, 9], completion=[1, 3, 8])
     (row,) = intervals(scores, FEW).to_dict("records")
+    assert [row.pop("low"), row.pop("high")] == pytest.approx([4 - 12.706 * 9.5**0.5, 4 + 12.706 * 9.5**0.5], rel=0.05)
     assert row == {
         "mask_set": "center",
         "method": "completion",
         "metric": "psnr",
         "mean": 4,
-        "low": 2,
-        "high": 8,
         "images": 3,
         "undefined": 0,
         "clusters": 2,
     }
-    middle = intervals(scores, Bootstrap(2000, 0.4, 0))  # the 30th and 70th percentile
-    assert (middle["low"].item(), middle["high"].item()) == (4, 4)
+    middle = intervals(scores, Bootstrap(2000, 0.4, 0))
+    reach = 0.7265 * 9.5**0.5
+    assert [middle["low"].item(), middle["high"].item()] == pytest.approx([4 - reach, 4 + reach], rel=0.05)
     means = np.concatenate(list(FEW._resampled(totals(scores[["psnr"]].to_numpy(), clusters_of(scores)))))
     shares = [np.mean(means == value) for value in (2, 4, 8)]
     assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.04)
+
+
+def test_people_with_one_image_each_have_the_interval_of_students_t() -> None:
+    values = np.random.default_rng(0).gamma(2, 3, 9)
+    low, high = Bootstrap(20_000, 0.9, 0).interval(totals(values[:, None], np.arange(9)))
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert [low.item(), high.item()] == pytest.approx([expected.low, expected.high], rel=0.02)
 
 
 def test_images_without_identity_stand_for_themselves() -> None:
@@ -49,19 +59,36 @@ def test_images_without_identity_stand_for_themselves() -> None:
     assert len(set(clusters_of(images.assign(identity=None)).tolist())) == 4
 
 
-def test_clustered_intervals_cover_and_others_do_not() -> None:
+@pytest.mark.parametrize(
+    ("people", "case", "percentiles", "least"),
+    [
+        (22, "symmetric", 0.935, 0.94),
+        (22, "skewed", 0.93, 0.935),
+        (22, "paired", 0.93, 0.94),
+        (8, "symmetric", 0.90, 0.935),
+        (8, "skewed", 0.89, 0.925),
+        (8, "paired", 0.89, 0.935),
+        (4, "symmetric", 0.83, 0.94),
+    ],
+)
+def test_intervals_over_few_people_cover_and_percentiles_do_not(
+    people: int, case: str, percentiles: float, least: float
+) -> None:
+    """2,000 simulated test sets, so that the standard error of a coverage is 0.5 points."""
+    covered = coverage(case, people, simulations=2000, samples=500)
+    assert least <= covered["t, bootstrap's error (reports)"] <= 0.965
+    assert covered["percentile"] < percentiles
+
+
+def test_images_of_a_person_do_not_count_as_people() -> None:
     """40 people with 10 images each, whose scores differ more among people than among images of one; truth 0."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(0)
     person = np.repeat(np.arange(40), 10)
-    bootstrap = Bootstrap(bootstrap_samples=200, confidence_level=0.95, seed=0)
-    covered = {"by person": 0, "by image": 0}
-    for _ in range(100):
-        values = rng.normal(0, 1, 40)[person] + rng.normal(0, 0.5, 400)
-        for name, clusters in (("by person", person), ("by image", np.arange(400))):
-            low, high = bootstrap.interval(totals(values[:, None], clusters))
-            covered[name] += low.item() <= 0 <= high.item()
-    assert covered["by person"] >= 86  # 0.93 of 100 is what percentile intervals of 40 people come to
-    assert covered["by image"] <= 65  # about 50
+    values = rng.normal(0, 1, (40, 2000))[person] + rng.normal(0, 0.5, (400, 2000))
+    low, high = Bootstrap(200, 0.95, 0).interval(totals(values, np.arange(400)))
+    assert np.mean((low <= 0) & (high >= 0)) <= 0.65  # about 50
+    low, high = Bootstrap(200, 0.95, 0).interval(totals(values, person))
+    assert np.mean((low <= 0) & (high >= 0)) >= 0.93
 
 
 def test_independent_images_have_the_textbook_interval() -> None:
@@ -84,7 +111,7 @@ def test_undefined_scores_are_counted_and_passed_over() -> None:
     scores = table([1, 2, 3, 4], completion=[10, np.inf, 20, np.nan], telea=[np.nan, np.nan, np.nan, 5])
     found = intervals(scores, FEW).set_index("method")
     assert found.loc[["completion"], ["mean", "images", "undefined", "clusters"]].iloc[0].tolist() == [15, 2, 2, 2]
-    assert found.loc[["completion"], ["low", "high"]].iloc[0].tolist() == [10, 20]
+    assert found.loc[["completion"], ["low", "high"]].iloc[0].tolist() == pytest.approx([15 - 63.5, 15 + 63.5], abs=5)
     assert found.loc[["telea"], ["mean", "images", "undefined", "clusters"]].iloc[0].tolist() == [5, 1, 3, 1]
     assert found.loc[["telea"], ["low", "high"]].iloc[0].isna().all()  # one person tells nothing of others
     nothing = intervals(table([1, 2], completion=[np.inf, np.inf]), FEW)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from glcic.report.bootstrap import Bootstrap
 from glcic.report.slices import kinds, pooled, shown_methods, slices
@@ -98,7 +99,8 @@ def test_pooled_are_mask_sets_that_differ_in_nothing_else() -> None:
     assert only(table, "pooled", "completion", "area_ratio", "40–50 %")["mean"] == 4
     together = only(table, "pooled", "completion", "margin", "up to 20 %")
     assert together[["mean", "images"]].tolist() == [(2 + 6 + 3 + 7) / 4, 4]
-    assert together[["low", "high"]].tolist() == [2.5, 6.5]  # the means of either of the two people
+    # The means of the two people are 2.5 and 6.5: standard error 2, and t is 12.706.
+    assert together[["low", "high"]].tolist() == pytest.approx([4.5 - 25.4, 4.5 + 25.4], abs=4)
 
 
 def test_one_person_has_no_interval() -> None:
