@@ -8,6 +8,7 @@ import typer
 from ruamel.yaml import YAML
 
 from glcic import paths
+from glcic.data.changed import check_sources
 from glcic.errors import explained
 from glcic.params import Params, handed, load
 
@@ -24,7 +25,10 @@ def run(stage: str, main: Callable[[Params], None]) -> None:
 
     def command() -> None:
         with explained():
-            main(handed(load(paths.PARAMS), stage_definition(stage)["params"]))
+            params = load(paths.PARAMS)
+            if stage != "download":  # which takes the images anew
+                check_sources(params)
+            main(handed(params, stage_definition(stage)["params"]))
 
     command.__doc__ = main.__doc__
     typer.run(command)
