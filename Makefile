@@ -43,7 +43,9 @@ $(READY): requirements.lock pyproject.toml $(UNFIT) | repository
 	@touch $@
 
 repro: setup
+	@glcic check-sources
 	dvc repro
+	@glcic check-sources
 	@glcic results
 	@glcic sync
 

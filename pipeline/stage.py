@@ -7,6 +7,7 @@ from functools import cache
 import typer
 
 from glcic import paths
+from glcic.data.changed import check_sources
 from glcic.errors import explained
 from glcic.params import Params, handed, load
 from pipeline.start import Start, stage_definition
@@ -35,6 +36,8 @@ def run(stage: str, main: Callable[[Params], None]) -> None:
     def command() -> None:
         with explained():
             start = start_of(stage)
+            if stage != "download":  # which takes the images anew
+                check_sources(configuration())
             main(handed(configuration(), stage_definition(stage)["params"]))
             if os.environ.get("LOCAL_RANK", "0") == "0":  # the first process of several
                 start.check()

@@ -78,6 +78,20 @@ def results(report: Report = paths.REPORT.folder) -> None:
     print_results(report)
 
 
+@app.command(rich_help_panel=USE)
+def check_sources() -> None:
+    """Check that the images and masks named on this machine are those that were used; DVC does not look at them.
+
+    `make repro` and every stage begin with it.
+
+    Example: glcic check-sources
+    """
+    from glcic.data.changed import check_sources
+    from glcic.params import load
+
+    check_sources(load(paths.PARAMS))
+
+
 @app.command(rich_help_panel=COMPARE)
 def sync() -> None:
     """Complete the runs in MLflow: add stages that DVC took from its cache, and DVC experiments.

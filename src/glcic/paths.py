@@ -14,6 +14,7 @@ PARAMS, STAGES_FILE, LOCK = Path("params.yaml"), Path("dvc.yaml"), Path("dvc.loc
 PRESETS, COMPARISON = Path("presets"), Path("comparison.yaml")
 
 RAW = Path("data/raw")  # images of the source, in the layout of CelebA
+SOURCE = RAW / "source.json"  # what they were made of, by content
 IMAGES = Path("data/images")  # packed images
 IMAGES_ARRAY, IMAGES_INDEX, IMAGES_SKIPPED = IMAGES / "images.npy", IMAGES / "index.csv", IMAGES / "skipped.csv"
 IMAGES_SUMMARY = IMAGES / "summary.json"
@@ -31,7 +32,23 @@ CODE_VERSIONS = "code.json"  # in a kept report: stages that several versions of
 
 # `dvc exp run --temp` works in a copy; files that outlive a run stay in the real project.
 ROOT = Path(os.environ.get("DVC_ROOT", "."))
-STATE_DIR = ROOT / ".glcic"  # checkpoints, downloads, locks
+STATE_DIR = ROOT / ".glcic"  # checkpoints, downloads, locks, digests of the user's files
+
+
+def given(path: str | Path) -> Path:
+    """A file or folder that the user named: as it is named if it exists, otherwise below the real project.
+
+    So a folder that git ignores is found from the copy in which `dvc exp run --temp` works, and a file in git has the
+    version of the experiment.
+    """
+    path = Path(path).expanduser()
+    return path if path.exists() else ROOT / path
+
+
+def named(variable: str, parameter: str | None) -> Path | None:
+    """The file or folder that an environment variable names, or else a parameter; None if neither does."""
+    path = os.environ.get(variable) or parameter
+    return given(path) if path else None
 
 
 class ReportFolder:

@@ -20,6 +20,7 @@ NEUTRAL = {
     Path("pipeline/__init__.py"),  # finds the library
     Path("pipeline/start.py"),  # lets a stage fail, never end otherwise
     Path("src/glcic/__init__.py"),  # imports on demand what others import from it
+    Path("src/glcic/data/changed.py"),  # stops a stage or lets it go on
     Path("src/glcic/errors.py"),  # messages
     Path("src/glcic/params.py"),  # accepts or refuses values: those that DVC compares, since none is made up there
     Path("src/glcic/paths.py"),  # names the outputs that dvc.yaml names, and those DVC compares
@@ -149,7 +150,7 @@ def test_one_word_means_one_thing() -> None:
 
 
 def test_licensed_data_is_never_pushed() -> None:
-    assert STAGES["download"]["outs"] == [{"data/raw": {"push": False}}]
+    assert STAGES["download"]["outs"] == [{"data/raw": {"push": False, "persist": True}}]
     assert STAGES["crop"]["outs"] == [{"data/images": {"push": False}}]
 
 

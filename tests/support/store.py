@@ -20,6 +20,7 @@ PARAMS: dict[str, Any] = {
         "source": "celeba",
         "celeba": {"zip_md5": None, "mirrors": ["file:///hidden-attic/mirror"]},
         "mirrors": ["file:///hidden-attic/mirror/faces.zip", "https://example.org/faces.zip"],
+        "image_folder": {"split_file": "~/hidden-attic/split.txt"},
     },
     "crop": {"image_size": 16},
     "evaluate": {"mask_sets": ["center"]},

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from glcic import paths
 from glcic.errors import UserError
 from glcic.evaluation.definitions import PLACES
 from glcic.files import atomic
@@ -94,7 +95,7 @@ def draw_all(section: Evaluate, n: int, size: int) -> list[MaskSet]:
     """
     files = None
     if (given := section.mask_folder) is not None:
-        files = read_masks(Path(given.folder), given.sha256, "evaluate.mask_folder.sha256", size)
+        files = read_masks(paths.given(given.folder), given.sha256, "evaluate.mask_folder.sha256", size)
     return [draw(name, section.mask_seed, n, size, files) for name in section.mask_sets]
 
 

@@ -39,6 +39,15 @@ MIXING = (
     "MLFLOW_",
 )  # prefixes of environment variables that would point the rebuild to files outside the clone
 
+# Parameters that may name the user's files.
+USERS_FILES = (
+    ("runtime", "celeba_dir"),
+    ("runtime", "image_folder"),
+    ("download", "image_folder", "split_file"),
+    ("masks", "folder"),
+    ("evaluate", "mask_folder", "folder"),
+)
+
 Name = tuple[str, ...]  # of a number: its file, then its keys in the file
 Numbers = dict[Name, float | None]  # None where a score is undefined
 
@@ -327,7 +336,7 @@ def _verify(report: Path, stop: StopRequest) -> bool:
     try:
         project = _clone(commit, folder)
         with (project / paths.PARAMS).open("w", encoding="utf-8") as file:
-            YAML(typ="safe").dump(params.model_dump(mode="json"), file)
+            YAML(typ="safe").dump(_at_hand(params, project), file)
         dvc("repro", "--force", stop=stop, folder=project, environment=_environment())
         compared = compare(reported, read_numbers(project / paths.REPORT.folder), tolerances)
         files = compare_files(report, project / paths.REPORT.folder)
@@ -373,14 +382,22 @@ def _here(source: Path) -> Params:
         UserError: they are invalid.
     """
     here = load(paths.PARAMS)
-    update: dict[str, Any] = {
-        name: str(Path(where).resolve())
-        for name in ("celeba_dir", "image_folder")
-        if (where := getattr(here.runtime, name))
-    }
-    runtime = here.runtime.model_copy(update=update | {"deterministic": True})  # a rebuild that varies confirms nothing
+    runtime = here.runtime.model_copy(update={"deterministic": True})  # a rebuild that varies confirms nothing
     tracking = here.tracking.model_copy(update={"enabled": False})
     return load_report(source).model_copy(update={"runtime": runtime, "tracking": tracking})
+
+
+def _at_hand(params: Params, project: Path) -> dict[str, Any]:
+    """Parameters as plain data, in which the clone finds the user's files: those that the commit lacks are here."""
+    tree: dict[str, Any] = params.model_dump(mode="json")
+    for *keys, name in USERS_FILES:
+        section: Any = tree
+        for key in keys:
+            section = section[key] or {}
+        path = section.get(name)
+        if path is not None and not (project / path).exists():
+            section[name] = str(paths.given(path).resolve())
+    return tree
 
 
 def _clone(commit: str, folder: Path) -> Path:
@@ -397,5 +414,5 @@ def _clone(commit: str, folder: Path) -> Path:
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(MIXING)}
-    data = {name: str(Path(kept[name]).resolve()) for name in ("GLCIC_CELEBA", "GLCIC_IMAGES") if kept.get(name)}
+    data = {name: str(paths.given(kept[name]).resolve()) for name in ("GLCIC_CELEBA", "GLCIC_IMAGES") if kept.get(name)}
     return kept | data  # relative to the current folder, not to the clone

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from glcic.masks.files import read_masks
 from glcic.masks.geometry import Masks, bounding_boxes, box_masks, centered_corners, random_boxes, random_corners
 from glcic.params import BoxMasks, CenterMask, MaskParams, StrokeMasks
+from glcic.paths import given
 
 DrawMasks = Callable[[np.random.Generator, int], Masks]
 
@@ -70,7 +70,7 @@ def _mask_drawer(masks: MaskParams, image_size: int) -> DrawMasks:
         return partial(center_masks, image_size=image_size, size=masks.size)
     if isinstance(masks, StrokeMasks):
         return partial(stroke_masks, image_size=image_size, area_ratio=(masks.area_ratio[0], masks.area_ratio[1]))
-    return partial(file_masks, masks=read_masks(Path(masks.folder), masks.sha256, "masks.sha256", image_size))
+    return partial(file_masks, masks=read_masks(given(masks.folder), masks.sha256, "masks.sha256", image_size))
 
 
 def center_masks(rng: np.random.Generator, n: int, image_size: int, size: int) -> Masks:

@@ -61,7 +61,7 @@ def _without_folders(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_folders(item) for item in value]
     if isinstance(value, str):
-        if value.startswith("file:") or PurePosixPath(value).is_absolute():
+        if value.startswith(("file:", "~")) or PurePosixPath(value).is_absolute():
             return PurePosixPath(value).name
         if PureWindowsPath(value).is_absolute():
             return PureWindowsPath(value).name

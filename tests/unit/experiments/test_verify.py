@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from glcic import paths
 from glcic.errors import UserError
 from glcic.experiments.verify import (
     Verdict,
+    _at_hand,
+    _environment,
     altered_files,
     compare,
     compare_files,
@@ -17,7 +20,8 @@ from glcic.experiments.verify import (
     summary,
     table,
 )
-from support.project import ROOT
+from glcic.params import validate
+from support.project import ROOT, default_tree, merge
 from support.reports import change, write_report
 
 PSNR = ("metrics.json", "test", "psnr")
@@ -157,3 +161,25 @@ def test_tolerances_have_the_numbers_names(tmp_path: Path) -> None:
     tree = {"about": "why", "metrics.json": {"test": {"psnr": 0.3}}}
     (tmp_path / "tolerances.json").write_text(json.dumps(tree))
     assert read_tolerances(tmp_path) == {PSNR: 0.3}
+
+
+def test_a_clone_finds_the_files_that_the_commit_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As named where the commit has them; here where it has not; and where nothing is, here, too."""
+    here, clone = tmp_path / "here", tmp_path / "clone"
+    for folder in (here / "data/masks", here / "data/split", here / "committed", clone / "committed"):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(here))
+    monkeypatch.setenv("GLCIC_IMAGES", "data/masks")
+    own = {"celeba_dir": "~/data/split", "image_folder": "nowhere"}
+    tree = merge(default_tree(), {"runtime": own, "download": {"image_folder": {"split_file": "data/split"}}})
+    tree["masks"] = {"name": "files", "folder": "data/masks", "sha256": "0" * 64}
+    tree["evaluate"] |= {"mask_sets": ["files"], "mask_folder": {"folder": "committed", "sha256": "0" * 64}}
+    found = _at_hand(validate(tree, paths.PARAMS), clone)
+    assert found["runtime"]["celeba_dir"] == str(here / "data/split")
+    assert found["runtime"]["image_folder"] == str(here / "nowhere")
+    assert found["download"]["image_folder"]["split_file"] == str(here / "data/split")
+    assert found["masks"]["folder"] == str(here / "data/masks")
+    assert found["evaluate"]["mask_folder"]["folder"] == "committed"
+    assert _environment()["GLCIC_IMAGES"] == str(here / "data/masks")
+    assert _at_hand(validate(default_tree(), paths.PARAMS), clone) == default_tree()

@@ -120,6 +120,7 @@ def test_trained_run_is_complete(
         "download.source": "celeba",
         "download.celeba.zip_md5": "null",
         "download.celeba.mirrors": '["mirror"]',
+        "download.image_folder.split_file": "split.txt",
         "crop.image_size": "16",
         "evaluate.mask_sets": '["center"]',
         "gan.loss": "bce",

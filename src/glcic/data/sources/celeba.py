@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial as bind
 from pathlib import Path
+from typing import Any
 
 import gdown
 import requests
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from glcic.data.sources import celeba_layout as layout
 from glcic.errors import DISK_FULL, DiskFull, UserError, full_disk_explained
 from glcic.files import atomic
+from glcic.paths import ROOT
 
 log = logging.getLogger(__name__)
 
@@ -78,11 +80,11 @@ def fetch_celeba(
     subset_md5: str | None,
     cache: Path,
     use_drive: bool = True,
-) -> None:
+) -> dict[str, Any]:
     """Put CelebA's zip, its partition file and, if available, its identity file into a folder.
 
-    Each file comes from the first place that has it with the right MD5: `local`, then `mirrors` in order, then
-    Google Drive.
+    Each file comes from the first place that has it with the right MD5: DVC's cache, then `local`, then `mirrors` in
+    order, then Google Drive.
 
     Args:
         folder: an existing folder for the files.
@@ -92,26 +94,39 @@ def fetch_celeba(
         cache: folder for unfinished downloads, which the next call continues.
         use_drive: whether to try Google Drive.
 
+    Returns:
+        `md5`: MD5 of each file by the authors' name; `missing`: names of the files that no place has.
+
     Raises:
         UserError: no place has the zip or the partition file, or the disk is full.
     """
     images = replace(ZIP, md5=subset_md5) if subset_md5 else ZIP
-    for file in (images, PARTITION, IDENTITY):
-        places = [bind(_from_folder, local)] if local else []
+    files, missing = (images, PARTITION, IDENTITY), []
+    for file in files:
+        cached = in_dvc_cache(file.md5)
+        places: list[Place] = [bind(_from_file, cached)] if cached else []
+        places += [bind(_from_folder, local)] if local else []
         places += [bind(_from_mirror, base, cache) for base in mirrors]
         # Google Drive has only the whole set, and users with a subset have all its files in one place.
         if use_drive and not subset_md5:
             places += [bind(_from_drive, cache)]
         with full_disk_explained(folder, cache):
-            _obtain(file, folder / file.target, places)
+            if not _obtain(file, folder / file.target, places):
+                missing.append(file.name)
+    return {"md5": {file.name: file.md5 for file in files}, "missing": missing}
 
 
-def _obtain(file: OfficialFile, target: Path, places: Sequence[Place]) -> None:
-    """Get `file` from the first place that has it; if none does, report the reasons of all of them."""
+def _obtain(file: OfficialFile, target: Path, places: Sequence[Place]) -> bool:
+    """Get `file` from the first place that has it; if none does, report the reasons of all of them.
+
+    Returns:
+        Whether it was got; False only if it is optional.
+    """
     refusals = []
     for place in places:
         try:
-            return place(file, target)
+            place(file, target)
+            return True
         except DiskFull:
             raise
         except (UserError, OSError) as error:  # errors of requests are OSErrors too
@@ -121,16 +136,35 @@ def _obtain(file: OfficialFile, target: Path, places: Sequence[Place]) -> None:
     said = "; ".join(refusals) or "no folder and no mirror is named"
     if file.optional:
         log.warning("%s, which is optional, is missing: %s", file.name, said)
-        return
+        return False
     raise UserError(
         f"{file.name} of CelebA cannot be obtained ({said}). Put {ZIP.name} and {PARTITION.name} into a folder "
         "and name it with GLCIC_CELEBA=/path/to/folder or runtime.celeba_dir, then run dvc repro again"
     )
 
 
+def in_dvc_cache(md5: str) -> Path | None:
+    """Path of the file with this MD5 in DVC's cache, which keeps the outputs of earlier runs; None if it has none."""
+    # Without it, every change of preset would download CelebA anew, since dvc.yaml keeps DVC itself from bringing back
+    # data/raw: it would bring back any images that it has seen with the same parameters.
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(ROOT)) as repo:
+            path = Path(repo.cache.local.oid_to_path(md5))
+    except NotDvcRepoError:
+        return None
+    return path if path.is_file() else None
+
+
 def _from_folder(source: Path, file: OfficialFile, target: Path) -> None:
-    """Copy from a folder. (No link: DVC makes its outputs read-only, and with them the user's own file.)"""
-    path = source / file.name
+    """Copy from a folder."""
+    _from_file(source / file.name, file, target)
+
+
+def _from_file(path: Path, file: OfficialFile, target: Path) -> None:
+    """Copy a file. (No link: DVC makes its outputs read-only, and with them the user's own file.)"""
     if not path.is_file():
         raise UserError(f"{path} does not exist")
     _check(path, file, origin=str(path))

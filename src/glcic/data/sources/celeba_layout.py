@@ -27,9 +27,17 @@ CELEBA_FOLDER = "img_align_celeba/"  # a prefix of every name in CelebA's zip, b
 
 def is_image(name: str) -> bool:
     """Whether a relative name with forward slashes is an image that is neither hidden nor macOS metadata."""
-    parts = PurePosixPath(name).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return PurePosixPath(name).suffix.lower() in SUFFIXES and not hidden
+    return has_suffix(name) and not any(map(is_hidden, PurePosixPath(name).parts))
+
+
+def has_suffix(name: str) -> bool:
+    """Whether a name ends as those of images do."""
+    return name.lower().endswith(tuple(SUFFIXES))
+
+
+def is_hidden(part: str) -> bool:
+    """Whether a file or folder of this name is hidden or macOS metadata."""
+    return part.startswith(".") or part == "__MACOSX"
 
 
 def members(zip_path: Path) -> list[str]:

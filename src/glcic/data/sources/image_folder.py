@@ -2,13 +2,14 @@
 
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from glcic.data.sources import celeba_layout as layout
+from glcic.data.sources.contents import Contents, opened, remember_contents, sha256_of_bytes
+from glcic.data.sources.memory import listing_of
 from glcic.errors import UserError, full_disk_explained
 from glcic.files import atomic
 from glcic.paths import SPLITS
@@ -24,7 +25,7 @@ def gather_images(
     split_file: Path | None,
     seed: int,
     digest: str | None,
-) -> None:
+) -> Contents:
     """Write a zip of all images of a source, and their partition file, into a folder.
 
     The zip stores the images' bytes unchanged; the same images always and everywhere give the same zip.
@@ -37,34 +38,24 @@ def gather_images(
         seed: seed of the permutation.
         digest: MD5 that the resulting zip must have; None accepts any.
 
+    Returns:
+        Contents of the images in the zip.
+
     Raises:
         UserError: there are no images, an image cannot be read or has no row in `split_file`, a split is empty, the
             MD5 differs, or the disk is full.
     """
-    with _opened(source) as (names, read):
+    with opened(source) as (found, read):
+        names, listing = _usable(found, source), listing_of(source)
         splits = _drawn(names, split_ratios, seed) if split_file is None else _listed(names, split_file)
         _refuse_empty(splits, "download.image_folder.split_ratios" if split_file is None else str(split_file))
 
         with full_disk_explained(folder):
             with atomic(folder / layout.IMAGES) as temporary:
-                _pack(temporary, names, read)
+                digests = _pack(temporary, names, read)
                 _check_digest(temporary, digest, source)
             layout.write_partition(folder, splits)
-
-
-@contextmanager
-def _opened(source: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
-    """Sorted names of the images in a folder or zip, and a function that reads one of them."""
-    if source.is_dir():
-        files = (path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
-        names = sorted(name for name in files if layout.is_image(name))
-        yield _usable(names, source), lambda name: (source / name).read_bytes()
-    elif source.is_file():
-        names = layout.members(source)
-        with zipfile.ZipFile(source) as archive:
-            yield _usable(names, source), archive.read
-    else:
-        raise UserError(f"{source} does not exist: name a folder or a zip with GLCIC_IMAGES or runtime.image_folder")
+    return remember_contents(source, listing, digests)
 
 
 def _usable(names: list[str], source: Path) -> list[str]:
@@ -99,15 +90,19 @@ def _refuse_empty(splits: Mapping[str, int], origin: str) -> None:
             raise UserError(f"none of {count} images is in the {word} split: add images, or change {origin}")
 
 
-def _pack(path: Path, names: Sequence[str], read: Callable[[str], bytes]) -> None:
-    """Write a zip, image by image; its bytes do not depend on time, platform or the order of files on disk."""
+def _pack(path: Path, names: Sequence[str], read: Callable[[str], bytes]) -> dict[str, str]:
+    """Write a zip, image by image; its bytes do not depend on time, platform or the order of files on disk.
+
+    Returns:
+        SHA-256 of each image by its name.
+    """
+    digests = {}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name in names:
-            try:
-                image = read(name)
-            except layout.UNREADABLE as error:
-                raise UserError(f"the image {name} cannot be read ({error}): repair or remove it") from error
+            image = read(name)
             archive.writestr(layout.member(name, 0o644), image)
+            digests[name] = sha256_of_bytes(image)
+    return digests
 
 
 def _check_digest(path: Path, digest: str | None, source: Path) -> None:

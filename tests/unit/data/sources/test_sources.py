@@ -355,7 +355,7 @@ def test_the_md5_of_a_subset_counts_only_where_a_subset_is_wanted(
     allow_subset: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: dict[str, Any] = {}
-    monkeypatch.setattr(download, "fetch_celeba", lambda folder, **options: found.update(options))
+    monkeypatch.setattr(download, "fetch_celeba", lambda folder, **options: found.update(options) or {})
     params = preset_params("default", ROOT / "presets")
     section = params.download.celeba.model_copy(update={"allow_subset": allow_subset, "zip_md5": "0" * 32})
     source = params.download.model_copy(update={"source": "celeba", "celeba": section})
@@ -458,8 +458,9 @@ def photos(tmp_path: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def gather(tmp_path: Path, photos: dict[str, bytes]) -> Callable[..., Path]:
+def gather(tmp_path: Path, photos: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """`gather_images` from `photos` into a new folder of the test."""
+    monkeypatch.chdir(tmp_path)  # where it remembers their digests
 
     def call(to: str = "raw", **options: Any) -> Path:
         folder = tmp_path / to
