@@ -40,7 +40,7 @@ def main(params: Params) -> None:
     training = PackedImages(paths.IMAGES, "train")
     device = device_of(params.runtime.accelerator)
     networks = {
-        name: partial(completer, batch_size=section.batch_size)
+        name: partial(completer, batch_size=section.batch_size, allow_large=True)
         for name, weights in (("completion", paths.GENERATOR), ("pretrained", paths.PRETRAINED))
         if (completer := Completer(weights, device)).steps  # 0: the phase was skipped
     }

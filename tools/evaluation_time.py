@@ -107,7 +107,7 @@ def untrained(folder: Path, params: Params, mean_pixel: Sequence[float], device:
     for name in ("completion", "pretrained"):
         weights = folder / f"{name}.safetensors"
         save_weights(weights, build_generator(generator, params.input).state_dict(), about)
-        networks[name] = partial(Completer(weights, device), batch_size=params.evaluate.batch_size)
+        networks[name] = partial(Completer(weights, device), batch_size=params.evaluate.batch_size, allow_large=True)
     return all_methods(networks, mean_pixel, device)
 
 

@@ -20,20 +20,24 @@ USE, COMPARE, REPRODUCE = "Use it", "Runs and experiments", "Reproduce and bench
 @app.command(rich_help_panel=USE)
 def complete(
     image: Annotated[Path, typer.Argument(help="photo to complete")],
-    mask: Annotated[Path, typer.Argument(help="image of the same size, white in the areas to complete")],
-    output: Annotated[Path, typer.Argument(help="where to write the completed photo")],
+    mask: Annotated[Path, typer.Argument(help="image of the same size, white in the areas to complete, else black")],
+    output: Annotated[Path, typer.Argument(help="where to write: .png, .jpg, .webp, .tif, .bmp or .gif")],
     weights: Annotated[Path, typer.Option(help="weights of a generator")] = paths.GENERATOR,
     blend: Annotated[
         bool, typer.Option("--blend", help="blend the completion into its surroundings (Poisson)")
     ] = False,
+    invert: Annotated[bool, typer.Option("--invert", help="complete the black areas of the mask instead")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="complete more than 60 % of the photo")] = False,
 ) -> None:
-    """Complete a photo with trained weights. Pixels outside the hole do not change.
+    """Complete a photo with trained weights. Outside the hole, its pixels stay, and so do its mode and metadata.
+
+    PNG, TIFF, WebP, BMP and GIF keep those pixels exactly; a JPEG is compressed again, with the photo's own tables.
 
     Example: glcic complete photo.jpg mask.png completed.png --blend
     """
     from glcic.inference.photo import complete_photo
 
-    complete_photo(image, mask, output, weights, blended=blend)
+    complete_photo(image, mask, output, weights, blended=blend, invert=invert, allow_large=yes)
     typer.echo(f"wrote {output}")
 
 

@@ -37,6 +37,22 @@ def test_served_model_completes_as_the_library_does(tmp_path: Path, monkeypatch:
         assert answer.status_code == 200, answer.text
         expected = Completer(outputs.folder / paths.GENERATOR)(image, mask)
         assert np.array_equal(np.array(answer.json()["predictions"]), expected)
+        white = {"inputs": {"image": image.tolist(), "mask": (255 * mask.astype(int)).tolist()}}
+        answer = session.post(f"{address}/invocations", json=white, timeout=60)
+        assert np.array_equal(np.array(answer.json()["predictions"]), expected)
+        large = {"inputs": {"image": image.tolist(), "mask": (1 - mask).tolist()}}
+        answer = session.post(f"{address}/invocations", json=large | {"params": {"allow_large": True}}, timeout=60)
+        assert answer.status_code == 200, answer.text
+        for images, masks, complaint in (
+            (image, 0.5 * mask, "masks have the value 0.5"),  # MLflow would cut it to 0 for a type of whole numbers
+            (image, mask + mask, "masks have the value 2"),
+            (image / 255, mask, "send values from 0 to 255, not from 0 to 1"),
+            (image, 1 - mask, "is it inverted?"),
+        ):
+            wrong = {"inputs": {"image": images.tolist(), "mask": masks.tolist()}}
+            refused = session.post(f"{address}/invocations", json=wrong, timeout=60)
+            assert refused.status_code == 400
+            assert complaint in refused.text
         refused = session.post(f"{address}/invocations", json={"inputs": {"image": image.tolist()}}, timeout=60)
         assert refused.status_code == 400
         assert "mask" in refused.text

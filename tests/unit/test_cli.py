@@ -19,8 +19,10 @@ from glcic import complete
 from glcic.cli import app
 from glcic.errors import UserError
 from glcic.experiments.presets import preset_names, preset_table
+from glcic.images.reader import decode
 from glcic.networks.weights import save_weights
 from support.networks import generator
+from support.pictures import png16, rgb_profile
 from support.project import ABOUT, ROOT, Project
 
 
@@ -57,12 +59,16 @@ def test_complete_changes_the_hole_only(photo: Project) -> None:
         (("params.yaml", "mask.png", "out.png"), "params.yaml: not an image"),
         (("photo.png", "small.png", "out.png"), "small.png: 4×3 pixels, but photo.png has 50×37"),
         (("photo.png", "black.png", "out.png"), "black.png: nothing is white"),
+        (("photo.png", "white.png", "out.png"), "white.png: everything is white"),
+        (("photo.png", "photo.png", "out.png"), "photo.png: 97.2 % of it is gray, as in a photo"),
+        (("photo.png", "mask.png", "out.gif"), "out.gif: cannot be written as GIF"),
         (("photo.png", "mask.png", "out.nothing"), "out.nothing: unknown image format"),
     ],
 )
 def test_complete_names_what_is_wrong(photo: Project, arguments: tuple[str, ...], message: str) -> None:
     Image.fromarray(np.full((3, 4), 255, dtype=np.uint8)).save(photo.folder / "small.png")
     Image.fromarray(np.zeros((37, 50), dtype=np.uint8)).save(photo.folder / "black.png")
+    Image.fromarray(np.full((37, 50), 255, dtype=np.uint8)).save(photo.folder / "white.png")
     printed = glcic(photo, "complete", *arguments, "--weights", "w.safetensors", expect=1)
     assert message in printed
     assert "Traceback" not in printed
@@ -96,6 +102,47 @@ finally:
     assert printed.startswith("error: ")
     assert printed.count("\n") == 1, printed
     assert message in printed
+
+
+def test_complete_asks_whether_a_large_hole_is_meant(photo: Project) -> None:
+    kept = np.asarray(Image.open(photo.folder / "mask.png")) == 0
+    Image.fromarray(kept).save(photo.folder / "inverted.png")
+    arguments = ("complete", "photo.png", "inverted.png", "out.png", "--weights", "w.safetensors")
+    printed = glcic(photo, *arguments, expect=1)
+    assert printed == (
+        "error: inverted.png: covers 83.8 % of the photo; is the mask inverted? --invert, or --yes if it is meant\n"
+    )
+    glcic(photo, *arguments, "--invert")
+    inverted = (photo.folder / "out.png").read_bytes()
+    glcic(photo, "complete", "photo.png", "mask.png", "out.png", "--weights", "w.safetensors")
+    assert (photo.folder / "out.png").read_bytes() == inverted
+    glcic(photo, *arguments, "--yes")
+    before, after = (np.asarray(Image.open(photo.folder / name)) for name in ("photo.png", "out.png"))
+    assert np.array_equal(before[~kept], after[~kept])
+    assert not np.array_equal(before[kept], after[kept])
+
+
+def test_complete_says_what_it_cannot_keep(photo: Project) -> None:
+    """The photo is deep, the mask is the alpha of a white layer, the output a JPEG."""
+    pixels = np.asarray(Image.open(photo.folder / "photo.png"))
+    hole = np.asarray(Image.open(photo.folder / "mask.png"))
+    (photo.folder / "deep.png").write_bytes(png16(pixels.astype(np.uint16) * 257))
+    Image.fromarray(np.dstack([np.full_like(hole, 255), hole])).save(photo.folder / "layer.png")
+    options = ("--weights", "w.safetensors")
+    printed = glcic(photo, "complete", "deep.png", "layer.png", "out.jpg", *options)
+    assert printed.splitlines() == [
+        "note: out.jpg: written without 16 bits a channel (8 are written)",
+        "wrote out.jpg",
+    ]
+    assert glcic(photo, "complete", "deep.png", "layer.png", "out.png", *options) == "wrote out.png\n"
+    outside = hole == 0
+    deep = decode((photo.folder / "out.png").read_bytes()).deep
+    assert deep is not None
+    assert np.array_equal(deep[outside], pixels[outside] * np.uint16(257))
+    Image.fromarray(pixels).quantize(16).save(photo.folder / "few.png")
+    assert "the hole has only the colors of the photo's palette" in glcic(
+        photo, "complete", "few.png", "mask.png", "out.gif", *options
+    )
 
 
 def test_preset_lists_applies_and_refuses(project: Project) -> None:
@@ -201,6 +248,38 @@ def test_complete_takes_pictures_in_memory(photo: Project) -> None:
     assert np.array_equal(np.asarray(completed), np.asarray(Image.open(photo.folder / "out.png")))
     with pytest.raises(ValueError, match="the mask has"):
         complete(image, mask.resize((4, 3)), photo.folder / "w.safetensors")
+
+
+def test_a_picture_in_memory_keeps_its_mode_and_metadata(photo: Project) -> None:
+    weights = photo.folder / "w.safetensors"
+    mask, pixels = Image.open(photo.folder / "mask.png"), np.asarray(Image.open(photo.folder / "photo.png"))
+    hole = np.asarray(mask) == 255
+    image = Image.fromarray(np.dstack([pixels, pixels[..., 0]]))
+    exif = Image.Exif()
+    exif[0x0110] = "a camera"
+    image.info = {"icc_profile": rgb_profile(), "exif": exif.tobytes()}
+    completed = complete(image, mask, weights)
+    assert completed.mode == "RGBA"
+    assert completed.info["icc_profile"] == rgb_profile()
+    assert completed.getexif()[0x0110] == "a camera"
+    found = np.asarray(completed)
+    assert np.array_equal(found[~hole], np.asarray(image)[~hole])
+    assert (found[hole, 3] == 255).all()
+    for values in (np.uint8(1) * hole, hole):
+        again = complete(image, Image.fromarray(values), weights)
+        assert np.array_equal(np.asarray(again), found)
+
+
+def test_masks_in_memory_follow_the_rules(photo: Project) -> None:
+    weights = photo.folder / "w.safetensors"
+    image, mask = (Image.open(photo.folder / name) for name in ("photo.png", "mask.png"))
+    inverted = Image.fromarray(255 - np.asarray(mask))
+    with pytest.raises(ValueError, match=r"covers 83\.8 % of the image.* allow_large=True if it is meant"):
+        complete(image, inverted, weights)
+    assert complete(image, inverted, weights, allow_large=True).size == image.size
+    for wrong, complaint in ((Image.new("L", image.size), "nothing"), (image, "as in a photo")):
+        with pytest.raises(ValueError, match=complaint):
+            complete(image, wrong, weights, allow_large=True)
 
 
 def test_a_picture_in_memory_is_turned_as_its_exif_data_say(photo: Project) -> None:

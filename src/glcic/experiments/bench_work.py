@@ -345,7 +345,7 @@ def evaluation(bench: Bench) -> Work:
     )
 
     def score_all() -> None:
-        for triple in zip(completer(images, masks, batch_size), images, masks, strict=True):
+        for triple in zip(completer(images, masks, batch_size, allow_large=True), images, masks, strict=True):
             score(*triple)
 
     return Work(lambda n: _repeat(score_all, n), len(images))

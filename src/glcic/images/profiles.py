@@ -29,7 +29,7 @@ def fault(mode: str, profile: bytes) -> str | None:
 @lru_cache(maxsize=16)
 def is_srgb(profile: bytes) -> bool:
     """Whether a readable profile is for RGB and leaves all colors where they are, to within `NEAR` of 255."""
-    if not _is_of_rgb(profile):
+    if not is_of_rgb(profile):
         return False
     steps = np.linspace(0, 255, 6).round().astype(np.uint8)
     colors = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
@@ -39,14 +39,14 @@ def is_srgb(profile: bytes) -> bool:
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """Convert an image in mode RGB, L, CMYK or LAB to sRGB, mode RGB. A gray image may have a profile of RGB."""
-    if image.mode == "L" and _is_of_rgb(profile):
+    if image.mode == "L" and is_of_rgb(profile):
         image = image.convert("RGB")
     return _converted(image, _transform(profile, None, image.mode, "RGB"))
 
 
 def from_srgb(image: Image.Image, profile: bytes, mode: str) -> Image.Image:
     """Convert an image in sRGB, mode RGB, to `mode` (RGB, L, CMYK or LAB) with the given profile."""
-    if mode == "L" and _is_of_rgb(profile):
+    if mode == "L" and is_of_rgb(profile):
         return from_srgb(image, profile, "RGB").convert("L")
     return _converted(image, _transform(None, profile, "RGB", mode))
 
@@ -75,5 +75,6 @@ def _opened(profile: bytes | None) -> Any:
     return ImageCms.createProfile("LAB") if profile == LAB else ImageCms.ImageCmsProfile(io.BytesIO(profile))
 
 
-def _is_of_rgb(profile: bytes) -> bool:
+def is_of_rgb(profile: bytes) -> bool:
+    """Whether a readable profile is for colors, not for gray or inks."""
     return profile != LAB and _opened(profile).profile.xcolor_space == "RGB "

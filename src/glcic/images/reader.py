@@ -21,8 +21,8 @@ from glcic.images import profiles
 WHITE = 255
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", *(("AVIF",) if features.check("avif") else ()))
 BASES = {  # the modes read, and those in which their profiles are meant
-    **dict.fromkeys(("1", "L", "LA", "I;16", "I", "F"), "L"),
-    **dict.fromkeys(("P", "PA", "RGB", "RGBA", "YCbCr"), "RGB"),
+    **dict.fromkeys(("1", "L", "LA", "I;16", "I", "F", "LA;16"), "L"),
+    **dict.fromkeys(("P", "RGB", "RGBA", "YCbCr", "RGB;16", "RGBA;16"), "RGB"),
     "CMYK": "CMYK",
     "LAB": "LAB",
 }
@@ -39,6 +39,7 @@ class Picture:
         image: the pixels. Where `deep` is given, it has their upper 8 bits.
         deep: (H, W, C), pixels of 16 bits in C = 2 (gray, alpha), 3 (RGB) or 4 (RGBA) channels.
         profile: the color profile that leads to sRGB; None: the pixels are sRGB, or taken for it.
+        colorless: whether the file has gray levels, whatever mode it is converted to.
         exif: its EXIF data.
         text: the text of a PNG by keyword.
         jpeg: options of Pillow that compress as the JPEG it came from was; empty for other formats.
@@ -48,6 +49,7 @@ class Picture:
     image: Image.Image
     deep: NDArray[np.uint16] | None = None
     profile: bytes | None = None
+    colorless: bool = False
     exif: Image.Exif = field(default_factory=Image.Exif)
     text: dict[str, str] = field(default_factory=dict)
     jpeg: dict[str, Any] = field(default_factory=dict)
@@ -106,13 +108,19 @@ def of_image(image: Image.Image) -> Picture:
 
 def rgb(picture: Picture) -> Image.Image:
     """The image as networks see it: mode RGB, sRGB, on white."""
-    image, alpha = _split(eight_bits(picture))
+    colors, alpha = srgb(picture)
+    return colors if alpha is None else on(WHITE, colors, alpha)
+
+
+def srgb(picture: Picture) -> tuple[Image.Image, Image.Image | None]:
+    """The colors in sRGB, mode RGB, and the alpha in mode L, if there is one."""
+    image, alpha = split(eight_bits(picture))
     profile = profiles.LAB if image.mode == "LAB" else picture.profile
     if profile is not None:
         image = profiles.to_srgb(image, profile)
     elif image.mode != "RGB":
         image = image.convert("RGB")
-    return image if alpha is None else _on(WHITE, image, alpha)
+    return image, alpha
 
 
 def pixels(picture: Picture) -> NDArray[np.uint8]:
@@ -127,11 +135,11 @@ def gray(picture: Picture) -> NDArray[np.uint8]:
     """
     if picture.kind in ("I;16", "I") and (values := np.asarray(picture.image)).max() <= 1:
         return values.astype(np.uint8)
-    image, alpha = _split(eight_bits(picture))
+    image, alpha = split(eight_bits(picture))
     if image.mode == "LAB":
         image = profiles.to_srgb(image, profiles.LAB)
     image = image.convert("L")
-    return np.asarray(image if alpha is None else _on(0, image, alpha))
+    return np.asarray(image if alpha is None else on(0, image, alpha))
 
 
 def eight_bits(picture: Picture) -> Image.Image:
@@ -154,11 +162,6 @@ def eight_bits(picture: Picture) -> Image.Image:
     return image
 
 
-def of_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Convert between modes of the same colors, without dithering."""
-    return image.convert(mode, dither=Image.Dither.NONE)
-
-
 def _as(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
@@ -168,7 +171,7 @@ def _to_eight(values: NDArray[Any]) -> NDArray[np.uint8]:
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+def split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Split an image into its colors and its alpha, if it has one."""
     if image.mode not in ("LA", "RGBA"):
         return image, None
@@ -176,7 +179,8 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return Image.merge(image.mode[:-1], colors), alpha
 
 
-def _on(level: int, image: Image.Image, alpha: Image.Image) -> Image.Image:
+def on(level: int, image: Image.Image, alpha: Image.Image) -> Image.Image:
+    """Put colors with alpha on black (0) or white (255)."""
     under = Image.new(image.mode, image.size, (level,) * len(image.getbands()))
     under.paste(image, mask=alpha)
     return under
@@ -217,10 +221,12 @@ def _picture(image: Image.Image, data: bytes | None) -> Picture:
         else:
             deep = _deep(data, turn, raw, is_png=image.format == "PNG")
     text = {key: str(value) for key, value in getattr(image, "text", {}).items()}
-    picture = Picture(_plain(ImageOps.exif_transpose(image)), deep, None, exif, text, _jpeg(image))
-    _check(picture.image)
-    profile = image.info.get("icc_profile")
-    if profile and (mode := BASES[picture.image.mode]) != "LAB":
+    upright = _plain(ImageOps.exif_transpose(image))
+    _check(upright)
+    picture = Picture(upright, deep, exif=exif, text=text, jpeg=_jpeg(image))
+    mode = BASES[picture.kind]
+    picture = replace(picture, colorless=mode == "L")
+    if (profile := image.info.get("icc_profile")) and mode != "LAB":
         if fault := profiles.fault(mode, profile):
             notes.append(f"{fault}: its colors are taken for sRGB")
         elif not profiles.is_srgb(profile):
@@ -254,7 +260,12 @@ def _deep(data: bytes, turn: int, raw: str, *, is_png: bool) -> NDArray[np.uint1
     """Decode 16 bits a channel with OpenCV: (H, W, C), upright, in the order of `DEEP`."""
     import cv2
 
-    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    logging = cv2.utils.logging
+    level = logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # it warns of what it then reads well
+    try:
+        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    finally:
+        logging.setLogLevel(level)
     if found is None or found.dtype != np.uint16 or found.ndim != 3:
         raise ValueError("16 bits a channel that OpenCV does not read")
     order = [0, 3] if raw.startswith("LA") else [2, 1, 0, 3][: found.shape[2]]  # OpenCV has BGR
@@ -276,7 +287,9 @@ _TURNS = {
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """The image with 16 bits of gray in one mode, whatever their order of bytes."""
+    """The image with 16 bits of gray in one mode, whatever their order of bytes, and no third value in two."""
+    if image.mode == "1" and image.has_transparency_data:
+        return image.convert("LA")
     if image.mode not in ("I;16B", "I;16L", "I;16N"):
         return image
     plain = Image.frombytes("I;16", image.size, np.asarray(image).astype("<u2").tobytes())

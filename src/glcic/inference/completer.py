@@ -1,7 +1,7 @@
 """Image completion by a trained generator: image + mask → completed image."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from glcic.errors import UserError
 from glcic.masks.geometry import composite
 from glcic.masks.preprocessing import Preprocessor
+from glcic.masks.rules import checked_masks
 from glcic.networks.generators import build_generator
 from glcic.networks.weights import load_weights
 from glcic.params import GlcicParams, Input, Share, UNetParams
@@ -44,6 +45,7 @@ class Completer:
 
     Attributes:
         device: where the network computes.
+        weights: the file.
         network: the generator, in eval mode.
         preprocessor: preprocessing with the fill, mask dilation and range of the training.
         image_size: side of the training images, in pixels.
@@ -61,6 +63,7 @@ class Completer:
             UserError: the file is missing, or not a weights file of a generator.
         """
         self.device = torch.device(device)
+        self.weights = weights
         state, about = load_weights(weights)
         try:
             input_params = Input.model_validate(about["input"])
@@ -74,7 +77,9 @@ class Completer:
         self.preprocessor = Preprocessor(input_params, mean_pixel.to(self.device))
         self.network.eval().to(self.device).to(memory_format=torch.channels_last)
 
-    def __call__(self, images: NDArray[np.uint8], masks: NDArray[np.uint8], batch_size: int = 1) -> NDArray[np.uint8]:
+    def __call__(
+        self, images: NDArray[np.uint8], masks: NDArray[Any], batch_size: int = 1, allow_large: bool = False
+    ) -> NDArray[np.uint8]:
         """Complete images, `batch_size` at a time.
 
         The last batch is padded to the same size: the shape of a batch may affect rounding, and a
@@ -82,20 +87,32 @@ class Completer:
 
         Args:
             images: (N, 3, H, W), uint8, RGB; any H and W.
-            masks: (N, 1, H, W), uint8, 1 in the hole.
+            masks: (N, 1, H, W), Boolean or of any numbers; 0 outside the hole, and inside 1 or 255.
             batch_size: number of images in a batch.
+            allow_large: whether a hole may cover more than 60 % of its image.
 
         Returns:
             (N, 3, H, W), uint8, composites; outside the hole exactly the images.
+
+        Raises:
+            TypeError: the images are not bytes, or the masks are no numbers.
+            ValueError: a shape is another, or the masks are none (`glcic.masks.rules`).
+            UserError: what the network makes of an image is not finite.
         """
+        if images.dtype != np.uint8:
+            raise TypeError(f"images of type {images.dtype}; give uint8, from 0 to 255")
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"images of shape {images.shape}; give (N, 3, H, W)")
+        height, width = images.shape[2:]
+        holes = checked_masks(masks, (len(images), 1, height, width), allow_large=allow_large)
         completed = np.empty_like(images)
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             n = len(images[part])
             image = torch.zeros((batch_size, *images.shape[1:]))
-            mask = torch.zeros((batch_size, *masks.shape[1:]))
+            mask = torch.zeros((batch_size, *holes.shape[1:]))
             image[:n] = torch.from_numpy(images[part]).float() / 255
-            mask[:n] = torch.from_numpy(masks[part]).float()
+            mask[:n] = torch.from_numpy(holes[part]).float()
             completed[part] = self._complete(image.to(self.device), mask.to(self.device))[:n].cpu().numpy()
         return completed
 
@@ -108,4 +125,6 @@ class Completer:
         # Without TF32, which cuDNN would use by default and which rounds to 10 bits.
         with torch.inference_mode(), cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             output = self.network(filled, pad(masked.dilated, margin))[..., :height, :width]
+        if not output.isfinite().all():
+            raise UserError(f"{self.weights}: the network's output is not finite; train again, or name another file")
         return (composite(self.preprocessor.to_unit(output), image, mask) * 255).round().clamp(0, 255).byte()

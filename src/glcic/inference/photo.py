@@ -1,14 +1,21 @@
-"""Complete one picture: an image in memory, or a photo's file."""
+"""Complete one picture: an image in memory, or a photo's file. Only the hole changes, and nothing else gets lost."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glcic.errors import UserError
+from glcic.errors import UserError, note
 from glcic.files import atomic
+from glcic.images.filling import fill
+from glcic.images.formats import Format, adapted, format_of
+from glcic.images.metadata import exif_bytes, xmp_of
 from glcic.images.reader import Picture, gray, of_image, pixels, read
+from glcic.images.writer import write
 from glcic.masks.rules import TooLarge, check_hole, hole_of, percent
 from glcic.networks.weights import read_about
 
@@ -23,7 +30,7 @@ def complete_photo(
     invert: bool = False,
     allow_large: bool = False,
 ) -> None:
-    """Complete the white part of `mask` in `image` and write the result.
+    """Complete the white part of `mask` in `image` and write the result as `glcic.images.writer` does.
 
     The network is fully convolutional and sees the photo at its own scale; it does best where a face is about
     as large as those it was trained on.
@@ -35,7 +42,7 @@ def complete_photo(
 
     Raises:
         UserError: a file is missing or no image, the sizes differ, the mask is none (`glcic.masks.rules`), or the
-            output's format is unknown.
+            output's format is not written or cannot hold the photo.
     """
     remedy = "save it as PNG or JPEG"
     picture, levels = read(image, remedy), gray(read(mask, remedy))
@@ -54,13 +61,26 @@ def complete_photo(
         ) from None
     except ValueError as error:
         raise UserError(f"{mask}: {error}") from None
-    if Image.registered_extensions().get(output.suffix.lower()) not in Image.SAVE:
-        raise UserError(f"{output}: unknown image format; end the name in .png")
+    form = format_of(output)
     if not output.absolute().parent.is_dir():
         raise UserError(f"{output}: the folder {output.parent} does not exist; make it first")
-    completed = Image.fromarray(_completed(picture, hole, weights, blended=blended))
-    with atomic(output) as temporary:
-        completed.save(temporary)
+    with _explained(output, form):
+        fitting, said = adapted(picture, form)
+    filled = fill(fitting, _completed(picture, hole, weights, blended=blended), hole)
+    with _explained(output, form), atomic(output) as temporary:
+        said += write(filled, form, temporary)
+    if said:
+        note(f"{output}: written without {', '.join(said)}")
+    if fitting.kind in ("P", "1"):
+        note(f"{output}: the hole has only the colors of the photo's palette; a photo in RGB would have all")
+
+
+@contextmanager
+def _explained(output: Path, form: Format) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{output}: cannot be written as {form.name} ({error}); end the name in .png") from None
 
 
 def complete(
@@ -69,17 +89,19 @@ def complete(
     """Complete the white part of `mask` in `image`.
 
     Args:
-        image: a picture of any size and mode, turned as its EXIF data say; it is completed in RGB.
-        mask: of the same size, white (from 128 of 255 on) where the picture is to be completed.
+        image: a picture of any size and mode, turned as its EXIF data say; it is completed in sRGB.
+        mask: of the same size, white where the picture is to be completed (`glcic.masks.rules`).
         weights: a weights file of a generator.
         blended: whether the completion is blended into its surroundings (`glcic.inference.blending`).
         allow_large: whether the hole may cover more than 60 % of the picture.
 
     Returns:
-        The picture in RGB; outside the hole its pixels are those of `image`.
+        The picture, upright, in its own mode. Outside the hole its pixels are those of `image`; the hole is opaque, in
+        the colors of the profile or the palette. Its `info` has `icc_profile`, `exif` (without orientation, thumbnail
+        and maker note), `xmp`, `dpi` and `transparency`, where `image` has them.
 
     Raises:
-        ValueError: the sizes differ, or the mask is none (`glcic.masks.rules`).
+        ValueError: the sizes differ, the mask is none (`glcic.masks.rules`), or there is no rule for an image's mode.
         UserError: the weights are missing, or of no generator.
 
     Example:
@@ -94,7 +116,14 @@ def complete(
         raise ValueError(f"the mask has {levels.shape[::-1]} pixels, the image {picture.image.size}")
     hole = hole_of(levels)
     check_hole(hole, allow_large=allow_large)
-    return Image.fromarray(_completed(picture, hole, weights, blended=blended))
+    for text in picture.notes:
+        warnings.warn(text, stacklevel=2)
+    filled = fill(picture, _completed(picture, hole, weights, blended=blended), hole)
+    completed, info = filled.image, filled.image.info
+    found = {name: info.get(name) for name in ("icc_profile", "dpi", "transparency")}
+    found |= {"exif": exif_bytes(picture), "xmp": xmp_of(picture)}
+    completed.info = {name: value for name, value in found.items() if value is not None}
+    return completed
 
 
 def _completed(picture: Picture, hole: NDArray[np.uint8], weights: Path, *, blended: bool) -> NDArray[np.uint8]:
@@ -107,7 +136,7 @@ def _completed(picture: Picture, hole: NDArray[np.uint8], weights: Path, *, blen
     from glcic.inference.completer import Completer
 
     images, masks = pixels(picture)[None], hole[None, None]
-    completed = Completer(weights)(images, masks)
+    completed = Completer(weights)(images, masks, allow_large=True)  # it has been checked
     if blended:
         completed = blend(completed, images, masks)
     return np.ascontiguousarray(completed[0].transpose(1, 2, 0))

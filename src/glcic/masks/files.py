@@ -10,7 +10,7 @@ from glcic.files import digest_of_files
 from glcic.masks.geometry import Masks
 from glcic.masks.rules import TooLarge, check_hole, hole_of, percent
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
 
 
 def read_masks(folder: Path, sha256: str, field: str, size: int) -> Masks:

@@ -103,23 +103,27 @@ def _register(client: "MlflowClient", run: "Run", info: "ModelInfo", tags: Mappi
 
 
 def signature() -> "ModelSignature":
-    """Any number of images of any size."""
+    """Any number of images of any size. Why inputs are float64, pyfunc.py says."""
     import numpy as np
     from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
-    byte = np.dtype(np.uint8)
-    image, mask = TensorSpec(byte, (-1, 3, -1, -1), "image"), TensorSpec(byte, (-1, 1, -1, -1), "mask")
-    return ModelSignature(Schema([image, mask]), Schema([TensorSpec(byte, (-1, 3, -1, -1))]))
+    byte, number = np.dtype(np.uint8), np.dtype(np.float64)
+    image, mask = TensorSpec(number, (-1, 3, -1, -1), "image"), TensorSpec(number, (-1, 1, -1, -1), "mask")
+    return ModelSignature(
+        Schema([image, mask]),
+        Schema([TensorSpec(byte, (-1, 3, -1, -1))]),
+        ParamSchema([ParamSpec("allow_large", "boolean", default=False)]),
+    )
 
 
 def _example() -> dict[str, Any]:
     """Two small gray images with a hole."""
     import numpy as np
 
-    mask = np.zeros((2, 1, 32, 32), np.uint8)
+    mask = np.zeros((2, 1, 32, 32))
     mask[:, :, 8:24, 8:24] = 1
-    return {"image": np.full((2, 3, 32, 32), 128, np.uint8), "mask": mask}
+    return {"image": np.full((2, 3, 32, 32), 128.0), "mask": mask}
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from glcic.errors import UserError
 from glcic.evaluation.mask_sets import draw, manifest
 from glcic.evaluation.tables import read_methods
 from glcic.experiments.score import check_manifest, completions, export, export_test_set, score_system, sets_in
+from support.pictures import png16
 from support.project import Project
 
 
@@ -38,6 +39,10 @@ def test_export_shows_no_pixel_of_the_hole_and_completions_come_back(packed: Pac
     outside = np.broadcast_to(mask_set.masks == 0, truth.shape)
     assert np.array_equal(completed[outside], truth[outside])
     assert np.array_equal(completed[~outside], np.clip(truth.astype(int) + 3, 0, 255)[~outside])
+    # Of 16 bits, the same completions.
+    for path in (tmp_path / "back" / "box").iterdir():
+        path.write_bytes(png16(np.asarray(Image.open(path)).astype(np.uint16) * 257))
+    assert np.array_equal(completions(tmp_path / "back", packed, mask_set), completed)
 
 
 def test_bad_completions_are_named(packed: PackedImages, tmp_path: Path) -> None:

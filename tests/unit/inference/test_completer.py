@@ -1,6 +1,7 @@
 """The trained network completes the hole alone, at any size; weights files are byte-stable and bad ones named."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +46,43 @@ def test_a_completion_depends_on_nothing_but_its_image_and_mask(weights: Path) -
     assert np.array_equal(together[4:], completer(images[4:], masks[4:], batch_size=4))
     hidden = np.where(masks == 1, np.uint8(0), images)  # what is under the hole must not matter
     assert np.array_equal(together, completer(hidden, masks, batch_size=4))
+
+
+@pytest.mark.parametrize("kind", [bool, np.int64, np.float32])
+@pytest.mark.parametrize("white", [1, 255])
+def test_masks_of_0_and_255_are_those_of_0_and_1(weights: Path, kind: type, white: int) -> None:
+    images, masks = noise(2, 3, 16, 16), box_masks(np.tile([[3, 4, 8, 7]], (2, 1)), 16)
+    completer = Completer(weights)
+    assert np.array_equal(completer(images, (masks.astype(int) * white).astype(kind)), completer(images, masks))
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "complaint"),
+    [
+        (noise(1, 3, 16, 16) / 255, TypeError, "images of type float64; give uint8, from 0 to 255"),
+        (noise(3, 16, 16), ValueError, r"images of shape \(3, 16, 16\); give \(N, 3, H, W\)"),
+        (noise(1, 16, 16, 3), ValueError, "images of shape"),
+    ],
+)
+def test_images_of_another_kind_are_refused(weights: Path, images: np.ndarray, error: Any, complaint: str) -> None:
+    with pytest.raises(error, match=complaint):
+        Completer(weights)(images, box_masks(np.array([[3, 4, 8, 7]]), 16))
+
+
+def test_a_large_hole_must_be_meant(weights: Path) -> None:
+    images, masks = noise(1, 3, 16, 16), 1 - box_masks(np.array([[3, 4, 8, 7]]), 16)
+    with pytest.raises(ValueError, match=r"mask 0: covers 78.1 % .* allow_large=True"):
+        Completer(weights)(images, masks)
+    completed = Completer(weights)(images, masks, allow_large=True)
+    assert np.array_equal(completed[:, :, 3:11, 4:11], images[:, :, 3:11, 4:11])
+
+
+def test_output_that_is_not_finite_is_refused(weights: Path) -> None:
+    completer = Completer(weights)
+    with torch.no_grad():
+        next(completer.network.parameters()).fill_(torch.nan)
+    with pytest.raises(UserError, match=r"weights\.safetensors: the network's output is not finite"):
+        completer(noise(1, 3, 16, 16), box_masks(np.array([[3, 4, 8, 7]]), 16))
 
 
 def test_weights_are_byte_stable_and_know_what_they_are(weights: Path, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_versions_are_registered_once_and_the_best_is_champion(
     assert tracking.choose_champion(root, PARAMS, SUMMARY)[0].version == "1"
 
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", client.tracking_uri)
     mlflow.set_tracking_uri(client.tracking_uri)
@@ -71,4 +72,22 @@ def test_versions_are_registered_once_and_the_best_is_champion(
         mask = np.zeros((n, 1, height, width), dtype=np.uint8)
         mask[:, :, 3:9, 4:12] = 1
         expected = Completer(first.folder / paths.GENERATOR)(image, mask)
-        assert np.array_equal(model.predict({"image": image, "mask": mask}), expected)
+        for white in (1.0, 255.0):
+            assert np.array_equal(model.predict({"image": image.astype(float), "mask": white * mask}), expected)
+    numbers = image.astype(float)
+    inverted = 1.0 - mask
+    for images, masks, complaint in (
+        (numbers, 2.0 * mask, "masks have the value 2"),
+        (numbers, 0.5 * mask, r"masks have the value 0\.5"),
+        (numbers, np.zeros_like(inverted), "mask 0: nothing is white"),
+        (numbers, inverted, r"mask 0: covers 87\.2 % .* allow_large=True"),
+        (numbers / 255, mask.astype(float), "an image has no value above 1; send values from 0 to 255"),
+        (numbers + 0.5, mask.astype(float), "images have the value .*; send whole numbers from 0 to 255"),
+        (numbers - 1e3, mask.astype(float), "no value above 1"),
+        (numbers + 1e3, mask.astype(float), "images have the value 1"),
+        (image, mask, "dtype of input uint8 does not match expected dtype float64"),
+    ):
+        with pytest.raises(MlflowException, match=complaint):
+            model.predict({"image": images, "mask": masks})
+    whole = model.predict({"image": numbers, "mask": inverted}, params={"allow_large": True})
+    assert np.array_equal(whole, Completer(first.folder / paths.GENERATOR)(image, 1 - mask, allow_large=True))

@@ -19,7 +19,7 @@ IMAGES = "images.zip"
 PARTITION = "list_eval_partition.txt"
 IDENTITY = "identity_CelebA.txt"
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".tif", ".tiff", ".bmp"}
 # Errors of reading a member of a zip; RuntimeError: it is encrypted, or its compression is unknown.
 UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 CELEBA_FOLDER = "img_align_celeba/"  # a prefix of every name in CelebA's zip, but not in its text files
