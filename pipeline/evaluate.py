@@ -22,7 +22,7 @@ from glcic.files import write_csv, write_text
 from glcic.inference.completer import Completer, device_of
 from glcic.inference.nearest import Read, nearest_training_images
 from glcic.params import Params
-from glcic.tracking import Outputs, complete_run
+from glcic.tracking import Outputs, complete_run, made_on
 from glcic.training.finished import settle
 from pipeline import stage
 
@@ -39,6 +39,7 @@ def main(params: Params) -> None:
     packed["test"].check()
     training = PackedImages(paths.IMAGES, "train")
     device = device_of(params.runtime.accelerator)
+    ran_on = made_on.begin("evaluate", made_on.machine(str(device), params.runtime))
     networks = {
         name: partial(completer, batch_size=section.batch_size, allow_large=True)
         for name, weights in (("completion", paths.GENERATOR), ("pretrained", paths.PRETRAINED))
@@ -77,6 +78,7 @@ def main(params: Params) -> None:
     write_text(paths.REPORT.metrics, json.dumps(headline(means_of(val), means_of(test)), indent=2) + "\n")
     _draw_figure(packed["test"], sets["test"], methods, training, of_test, section.figure_rows)
     _write_gallery(packed["test"], sets["test"], scores, methods, section.gallery)
+    made_on.record("evaluate", ran_on)
     seconds = time.monotonic() - started
     stage.start_of("evaluate").check()
     complete_run(

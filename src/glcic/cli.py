@@ -135,7 +135,7 @@ def compare(
 
 @app.command(rich_help_panel=COMPARE)
 def seeds() -> None:
-    """Repeat the current configuration with three seeds to measure the spread of its scores and set tolerances.
+    """Repeat the current configuration with three seeds to measure the spread of its scores.
 
     Example: glcic seeds
     """
@@ -181,7 +181,8 @@ def checkpoints(
 def verify(report: Report = paths.REPORT.folder) -> None:
     """Rebuild a report in a clean clone of the commit, and check it number by number.
 
-    Takes as long as `dvc repro`. The exit status is 1 if the rebuild does not confirm the report.
+    Takes as long as `dvc repro`. On the processor and with the threads that it was made with, every number must be
+    identical; elsewhere tolerances.json applies. The exit status is 1 if the rebuild does not confirm the report.
 
     Example: glcic verify reports/celeba-small
     """

@@ -67,6 +67,7 @@ class ReportFolder:
         self.differences = folder / "differences.csv"
         self.slices = folder / "slices.csv"
         self.tolerances = folder / "tolerances.json"
+        self.made_on = folder / "made_on.json"  # what the stages ran on; no output of DVC
         self.page = folder / "index.html"
         self.curves = folder / "curves"
         self.samples = folder / "samples"

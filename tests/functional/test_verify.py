@@ -65,13 +65,14 @@ def test_rebuild_confirms_a_report(project: Project, tmp_path: Path) -> None:
     assert "Running stage 'evaluate'" in printed
     assert "note:" not in printed
     assert printed.count("byte-identical") == 7  # masks, intervals, differences, slices and three curves
-    assert printed.splitlines()[-1] == "reports is confirmed: 114 numbers, 114 identical"
+    same = "made on such a processor, with as many threads: identical demanded"
+    assert printed.splitlines()[-1] == f"reports is confirmed: 114 numbers, 114 identical; {same}"
     assert project.bytes_of("reports/**/*.*", "params.yaml") == before
     assert not clones(temporary)
 
 
 def test_rebuild_finds_a_changed_number(project: Project, tmp_path: Path) -> None:
-    """A report with parameters of its own, of which one number is changed within the tolerance and one beyond."""
+    """A report from elsewhere, with parameters of its own; one number is changed within the tolerance, one beyond."""
     reports = make_report(project)
     second = reports / "second"
     second.mkdir()
@@ -91,7 +92,8 @@ def test_rebuild_finds_a_changed_number(project: Project, tmp_path: Path) -> Non
     assert line_of(printed, "methods.csv center.telea.l1_hole")[-2:] == ["–", "different"]
     assert printed.count("not in the report\n") == 7  # masks, intervals, differences, slices and three curves
     said = "reports/second is NOT confirmed: 114 numbers, 112 identical, 1 within tolerance, 1 different"
-    assert printed.splitlines()[-1] == said
+    assert "reports/second/made_on.json does not say what made the results of pretrain_generator" in printed
+    assert printed.splitlines()[-1] == f"{said}; judged by reports/second/tolerances.json"
     assert not (project.folder / "mlflow.db").exists()
     assert not clones(temporary)
 

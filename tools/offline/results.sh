@@ -6,5 +6,5 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 cd "$HOME/glcic/project"
 tar cz --exclude='pretrain_generator/*_last*' --exclude='discriminator_*' \
-    params.yaml data/images/summary.json models reports/curves reports/samples | split -b 15m -d -a 2 - "$out/results.tar.gz."
+    params.yaml data/images/summary.json models reports/curves reports/samples reports/made_on.json | split -b 15m -d -a 2 - "$out/results.tar.gz."
 ls -l "$out"

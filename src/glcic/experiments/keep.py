@@ -34,7 +34,7 @@ HASHED = (paths.IMAGES_ARRAY, paths.IMAGES_INDEX, paths.PRETRAINED, paths.GENERA
 def keep_report(name: str) -> None:
     """Copy the current report to reports/NAME, with its parameters, model card, hashes and HTML page.
 
-    Where several versions of the code trained a stage, a file says which.
+    Files say what the stages ran on and, where several versions of the code trained one, which.
 
     Raises:
         UserError: the name is not a valid folder name, the folder is not a report, or the report is not up to date.
@@ -63,7 +63,10 @@ def keep_report(name: str) -> None:
     write_page(folder / paths.REPORT.page.name, report_data)
     write_card(folder / paths.CARD.name, report_data)
     write_text(folder / "SHA256SUMS", "".join(f"{sha256_of(path)}  {path.as_posix()}\n" for path in hashed))
-    (folder / paths.CODE_VERSIONS).unlink(missing_ok=True)
+    for record in (paths.CODE_VERSIONS, paths.REPORT.made_on.name):
+        (folder / record).unlink(missing_ok=True)
+    if paths.REPORT.made_on.exists():
+        shutil.copyfile(paths.REPORT.made_on, folder / paths.REPORT.made_on.name)
     if versions := mixed(paths.MODELS):
         write_text(folder / paths.CODE_VERSIONS, json.dumps(versions, indent=2) + "\n")
         for stage, entries in versions.items():

@@ -1,7 +1,9 @@
-"""Verification of a report: rebuild it in a clean clone and compare every number within the stated tolerances.
+"""Verification of a report: rebuild it in a clean clone and compare every number.
 
-A report is a folder with `metrics.json`, `methods.csv`, `validation.csv`, `curves/*.csv` and `tolerances.json`. The
-last has the keys of the first three, and for each number the largest difference at which it counts as confirmed.
+A report is a folder with `metrics.json`, `methods.csv`, `validation.csv`, `curves/*.csv`, `made_on.json` and
+`tolerances.json`. Where the report was made on such a processor with as many threads, numbers must be identical.
+Elsewhere tolerances apply: the file has the keys of the first three, and for each number the largest difference that
+the processor and the number of threads account for (tools/measure_tolerances.py).
 """
 
 import json
@@ -12,6 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,9 +26,11 @@ from glcic import paths
 from glcic.errors import UserError
 from glcic.evaluation.tables import read_methods
 from glcic.experiments.repository import dvc, git, head_commit, uncommitted
+from glcic.inference.completer import device_of
 from glcic.params import Params, leaves, load, load_report
 from glcic.paths import REPORT, ReportFolder
 from glcic.report.formatting import markdown
+from glcic.tracking import made_on
 from glcic.training.code import described, mixed
 from glcic.training.stop import Stopped, StopRequest
 
@@ -48,8 +53,20 @@ USERS_FILES = (
     ("evaluate", "mask_folder", "folder"),
 )
 
+ALL_SETS = "all"  # in place of a mask set: the mean over all mask sets
+
 Name = tuple[str, ...]  # of a number: its file, then its keys in the file
 Numbers = dict[Name, float | None]  # None where a score is undefined
+
+
+def place(name: Name) -> tuple[str, str, str, str]:
+    """Split, mask set, method and metric of a number."""
+    file, *keys = name
+    if file == METRICS_FILE:  # means over the mask sets, of the final method
+        split, metric = keys
+        return split, ALL_SETS, "completion", metric
+    mask_set, method, metric = keys
+    return "test" if file == REPORT.methods.name else "val", mask_set, method, metric
 
 
 class Verdict(StrEnum):
@@ -210,18 +227,60 @@ def _shown(value: float | None, form: str) -> str:
     return "null" if value is None else format(value, form)
 
 
-def summary(report: Path, compared: Sequence[Compared], altered: Sequence[str] = ()) -> str:
-    """One line with the number of each verdict and the overall result.
+@dataclass(frozen=True)
+class Rule:
+    """What is demanded of a rebuild.
+
+    Attributes:
+        said: the rule and its reason, for a note before the rebuild.
+        short: the rule, for the summary.
+        tolerances: largest differences by the numbers' names; without one, a number must be identical.
+    """
+
+    said: str
+    short: str
+    tolerances: Mapping[Name, float]
+
+
+def rule_for(report: Path, params: Params) -> Rule:
+    """Choose what is demanded here of a report's rebuild.
+
+    Args:
+        report: folder of the report.
+        params: parameters of the rebuild, with the runtime section used here.
+
+    Raises:
+        UserError: the report's tolerances are invalid.
+    """
+    files = ReportFolder(report)
+    tolerances = read_tolerances(report)
+    differing = made_on.differences(files, made_on.machine(str(device_of(params.runtime.accelerator)), params.runtime))
+    if not differing:
+        same = "on such a processor, with as many threads"
+        return Rule(f"{report} was made {same}: every number must be identical", f"made {same}: identical demanded", {})
+    why = "; ".join(differing)
+    if not files.tolerances.exists():
+        return Rule(
+            f"{why}; {files.tolerances}: no such file; only identical numbers count",
+            f"identical demanded, for want of {files.tolerances}",
+            {},
+        )
+    return Rule(f"{why}; numbers are judged by {files.tolerances}", f"judged by {files.tolerances}", tolerances)
+
+
+def summary(report: Path, compared: Sequence[Compared], altered: Sequence[str] = (), rule: str = "") -> str:
+    """One line with the number of each verdict, the overall result and the rule by which it was found.
 
     Args:
         report: folder of the report.
         compared: the compared numbers.
         altered: result of `altered_files`.
+        rule: the rule in short.
     """
     counts = Counter(number.verdict for number in compared)
     said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
     verdict = "confirmed" if confirmed(compared) and not altered else "NOT confirmed"
-    return "; ".join([f"{report} is {verdict}: {len(compared)} numbers, {said}", *altered])
+    return "; ".join([f"{report} is {verdict}: {len(compared)} numbers, {said}", *altered, *([rule] if rule else [])])
 
 
 SAME = "byte-identical"
@@ -316,9 +375,10 @@ def verify(report: Path) -> bool:
 
 
 def _verify(report: Path, stop: StopRequest) -> bool:
-    reported, tolerances = read_numbers(report), read_tolerances(report)
-    source = _parameters_of(report)
-    params = _here(source)
+    reported = read_numbers(report)
+    source = parameters_of(report)
+    params = here(source)
+    rule = rule_for(report, params)
     commit = head_commit()
     print(f"rebuilding {report}, preset {params.preset}, with the code of commit {commit[:7]}")
     changed = uncommitted()
@@ -326,24 +386,41 @@ def _verify(report: Path, stop: StopRequest) -> bool:
         print(f"note: not committed and so not verified: {', '.join(unverified)}")
     if source == paths.PARAMS and str(source) in changed:
         print(f"note: {source} has uncommitted changes; {report} is rebuilt with them")
-    if not (ReportFolder(report).tolerances).exists():
-        print(f"note: {ReportFolder(report).tolerances}: no such file; only identical numbers count")
+    print(rule.said)
     for stage, versions in _versions(report).items():
         print(f"note: {described(stage, versions)}; a rebuild by one version may give other numbers")
     sys.stdout.flush()
+    with rebuilt(params, commit, stop) as made:
+        compared = compare(reported, read_numbers(made), rule.tolerances)
+        files = compare_files(report, made)
+        altered = altered_files(files, compared)
+        print("", *(f"{name}: {said}" for name, said in files.items()), "", table(compared), "", sep="\n")
+        print(summary(report, compared, altered, rule.short), flush=True)
+        return confirmed(compared) and not altered
+
+
+@contextmanager
+def rebuilt(params: Params, commit: str, stop: StopRequest, **environment: str) -> Iterator[Path]:
+    """Rebuild a report in a clean clone, and yield the folder of the new one, which is removed afterwards.
+
+    Args:
+        params: parameters of the rebuild.
+        commit: the commit to clone.
+        stop: request to stop it.
+        environment: environment variables that differ from those here.
+
+    Raises:
+        Stopped: a signal arrived; nothing of the rebuild is left.
+        UserError: the rebuild failed, and is kept.
+    """
     folder = Path(tempfile.mkdtemp(prefix="glcic-verify-")).resolve()
     keep = False
     try:
         project = _clone(commit, folder)
         with (project / paths.PARAMS).open("w", encoding="utf-8") as file:
             YAML(typ="safe").dump(_at_hand(params, project), file)
-        dvc("repro", "--force", stop=stop, folder=project, environment=_environment())
-        compared = compare(reported, read_numbers(project / paths.REPORT.folder), tolerances)
-        files = compare_files(report, project / paths.REPORT.folder)
-        altered = altered_files(files, compared)
-        print("", *(f"{name}: {said}" for name, said in files.items()), "", table(compared), "", sep="\n")
-        print(summary(report, compared, altered), flush=True)
-        return confirmed(compared) and not altered
+        dvc("repro", "--force", stop=stop, folder=project, environment=_environment() | environment)
+        yield project / paths.REPORT.folder
     except UserError as error:
         stop.check()  # Ctrl-C also reaches git and makes it fail
         keep = True
@@ -353,7 +430,7 @@ def _verify(report: Path, stop: StopRequest) -> bool:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _parameters_of(report: Path) -> Path:
+def parameters_of(report: Path) -> Path:
     """File with the report's parameters: its own, or the project's for the report that the stages write.
 
     Raises:
@@ -375,15 +452,15 @@ def _versions(report: Path) -> dict[str, list[dict[str, Any]]]:
     return json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
 
 
-def _here(source: Path) -> Params:
+def here(source: Path) -> Params:
     """Parameters of a file, with the runtime section used here and without tracking.
 
     Raises:
         UserError: they are invalid.
     """
-    here = load(paths.PARAMS)
-    runtime = here.runtime.model_copy(update={"deterministic": True})  # a rebuild that varies confirms nothing
-    tracking = here.tracking.model_copy(update={"enabled": False})
+    present = load(paths.PARAMS)
+    runtime = present.runtime.model_copy(update={"deterministic": True})  # a rebuild that varies confirms nothing
+    tracking = present.tracking.model_copy(update={"enabled": False})
     return load_report(source).model_copy(update={"runtime": runtime, "tracking": tracking})
 
 

@@ -53,14 +53,25 @@ def device_name(device: str) -> str:
         import torch
 
         return f"{device}: {torch.cuda.get_device_name(device)}"
-    return f"{device}: {_processor()}"
+    return f"{device}: {processor()}"
 
 
-def _processor() -> str:
+def processor() -> str:
     """Name of the processor; on Linux, only /proc/cpuinfo has it."""
+    return _of_processor("model name") or platform.processor() or platform.machine()
+
+
+def processor_model() -> str:
+    """Family and model of the processor, in words with a comma before; a virtual machine's name may not tell them."""
+    numbers = {title: _of_processor(key) for title, key in (("family", "cpu family"), ("model", "model"))}
+    return "".join(f", {title} {number}" for title, number in numbers.items() if number)
+
+
+def _of_processor(key: str) -> str:
+    """A value of /proc/cpuinfo, of the first processor; empty if there is none."""
     information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    for line in information.read_text().splitlines() if information.exists() else []:
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from glcic import paths
 from glcic.data.batches import Batch
 from glcic.params import Params, Training
+from glcic.tracking import made_on
 from glcic.tracking.alarm_tags import alarms_of
 from glcic.tracking.environment import describe
 from glcic.tracking.stage_run import StageRun, open_run
@@ -50,6 +51,7 @@ class Recorder:
         self.stage = stage
         self.section: Training = getattr(configuration, stage)
         self.params = configuration.model_dump(mode="json")
+        self.runtime = configuration.runtime
         self.phase = phase
         self.shown = shown
         self.data = data
@@ -83,12 +85,21 @@ class Recorder:
                 self.run.log_image(state.step, grid)
 
     def finish(self) -> None:
-        """Close the stage's part of the run, after the stage has written its outputs."""
+        """Close the stage's part of the run, and say what it ran on, after the stage has written its outputs."""
+        made_on.record(self.stage, self.ran_on)
         if self.run is not None:
             self.run.finish(paths.MODELS / self.stage)
 
     def _open(self, state: TrainState) -> None:
         self.first = state.step
+        device = str(self.phase.fabric.device)
+        self.ran_on = made_on.begin(
+            self.stage,
+            made_on.machine(device, self.runtime),
+            step=state.step,
+            steps=self.section.steps,
+            checkpoints=self.checkpoints.folder if self.checkpoints else None,
+        )
         self.alarms = alarms_of(self.params, self.stage, state.curve)  # printed before the checkpoint
         self.run = open_run(
             paths.ROOT,
@@ -96,7 +107,7 @@ class Recorder:
             stage=self.stage,
             step=state.step,
             curve=state.curve,
-            environment=describe(str(self.phase.fabric.device), paths.CODE)
+            environment=describe(device, paths.CODE)
             | {"code": [version.plain() for version in self.checkpoints.versions] if self.checkpoints else []},
             data=self.data,
         )

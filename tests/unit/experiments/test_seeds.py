@@ -1,6 +1,5 @@
 """Repetitions with several seeds: their parameters and their tables."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,8 @@ from glcic.experiments.seeds import (
     means_and_deviations,
     repetitions,
     seeds_table,
-    tolerances,
-    write_tolerances,
 )
-from glcic.experiments.verify import Numbers, compare, confirmed, read_tolerances
+from glcic.experiments.verify import Numbers
 from support.project import ROOT
 
 MEAN = ("metrics.json", "val", "psnr")
@@ -56,20 +53,6 @@ def test_table_has_every_number_once(numbers: dict[int, Numbers]) -> None:
     assert table.iloc[1].tolist() == [4, "val", "center", "completion", "psnr", 25.0]
     assert table.iloc[2].tolist() == [4, "test", "center", "completion", "psnr", 26.0]
     assert table["value"].isna().sum() == 1
-
-
-def test_tolerance_is_the_widest_spread_of_a_network_rounded_up(numbers: dict[int, Numbers], tmp_path: Path) -> None:
-    found = tolerances(numbers)
-    assert found == {MEAN: 0.2, VAL: 0.63, NETWORK: 0.63, FILL: 0.63}  # 0.6234, of the test split
-    (tmp_path / "tolerances.json").write_text(write_tolerances(found, "seeds 4, 5, 6"))
-    assert read_tolerances(tmp_path) == found
-    assert "seeds 4, 5, 6" in json.loads((tmp_path / "tolerances.json").read_text())["about"]
-    assert confirmed(compare(numbers[4], {**numbers[6], FILL: 19.0}, found))
-    numbers[5][NETWORK] = None
-    assert tolerances(numbers)[NETWORK] == 0.3  # of what every seed has: the validation split
-    assert tolerances({seed: {VAL: 25.0} for seed in (0, 1)}) == {VAL: 0.0}
-    box = ("validation.csv", "box", "completion", "psnr")
-    assert tolerances({seed: {VAL: 25.0, box: 26.0 + seed} for seed in (0, 1)}) == {VAL: 0.0, box: 1.0}
 
 
 def test_means_are_a_table_of_the_networks(numbers: dict[int, Numbers]) -> None:

@@ -17,10 +17,13 @@ from glcic.experiments.verify import (
     confirmed,
     read_numbers,
     read_tolerances,
+    rule_for,
     summary,
     table,
 )
-from glcic.params import validate
+from glcic.params import Params, validate
+from glcic.paths import ReportFolder
+from glcic.tracking import made_on
 from support.project import ROOT, default_tree, merge
 from support.reports import change, write_report
 
@@ -183,3 +186,69 @@ def test_a_clone_finds_the_files_that_the_commit_lacks(tmp_path: Path, monkeypat
     assert found["evaluate"]["mask_folder"]["folder"] == "committed"
     assert _environment()["GLCIC_IMAGES"] == str(here / "data/masks")
     assert _at_hand(validate(default_tree(), paths.PARAMS), clone) == default_tree()
+
+
+@pytest.fixture
+def params() -> Params:
+    return Params.model_validate(default_tree())
+
+
+@pytest.fixture
+def made_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: Params) -> Path:
+    """A report that was made on this machine, and that states a tolerance of 0.6 dB."""
+    monkeypatch.chdir(tmp_path)
+    report = write_report(Path("reports"))
+    (report / "figures").mkdir()
+    for path in (paths.REPORT.figure, *map(paths.REPORT.curve, paths.TRAINING_STAGES)):
+        path.write_text(path.name)
+    for stage in made_on.STAGES:
+        made_on.record(stage, made_on.begin(stage, made_on.machine("cpu", params.runtime)))
+    (report / "tolerances.json").write_text(json.dumps({"about": "", "metrics.json": {"test": {"psnr": 0.6}}}))
+    return report
+
+
+def judged(report: Path, tmp_path: Path, params: Params) -> tuple[str, str]:
+    """What is said of a rebuild whose PSNR is 0.3 dB higher: before it, and in the summary."""
+    rule = rule_for(report, params)
+    rebuilt = read_numbers(write_report(tmp_path / "rebuilt", psnr=26.7))
+    return rule.said, summary(report, compare(read_numbers(report), rebuilt, rule.tolerances), rule=rule.short)
+
+
+def test_on_the_same_processor_identical_is_demanded(made_here: Path, tmp_path: Path, params: Params) -> None:
+    said, found = judged(made_here, tmp_path, params)
+    assert said.endswith("with as many threads: every number must be identical")
+    demanded = "made on such a processor, with as many threads: identical demanded"
+    assert found == f"reports is NOT confirmed: 7 numbers, 6 identical, 1 different; {demanded}"
+
+
+def test_on_another_processor_tolerances_judge(made_here: Path, tmp_path: Path, params: Params) -> None:
+    entries = json.loads(ReportFolder(made_here).made_on.read_text())
+    for entry in entries.values():
+        entry["processor"] = "EPYC"
+    ReportFolder(made_here).made_on.write_text(json.dumps(entries))
+    said, found = judged(made_here, tmp_path, params)
+    assert said.startswith("processor EPYC there, ")
+    assert said.endswith(" here; numbers are judged by reports/tolerances.json")
+    assert found == (
+        "reports is confirmed: 7 numbers, 6 identical, 1 within tolerance; judged by reports/tolerances.json"
+    )
+
+
+def test_with_other_threads_tolerances_judge(made_here: Path, tmp_path: Path, params: Params) -> None:
+    runtime = params.runtime.model_copy(update={"num_threads": 1})
+    said, found = judged(made_here, tmp_path, params.model_copy(update={"runtime": runtime}))
+    assert said.startswith("threads 2 there, 1 here; ")
+    assert "1 within tolerance" in found
+
+
+def test_without_a_record_tolerances_judge_and_without_these_nothing_does(
+    made_here: Path, tmp_path: Path, params: Params
+) -> None:
+    ReportFolder(made_here).made_on.unlink()
+    said, found = judged(made_here, tmp_path, params)
+    assert said.startswith("reports/made_on.json does not say what made the results of pretrain_generator, ")
+    assert "1 within tolerance" in found
+    (made_here / "tolerances.json").unlink()
+    rule = rule_for(made_here, params)
+    assert rule.said.endswith("reports/tolerances.json: no such file; only identical numbers count")
+    assert rule.tolerances == {}
