@@ -39,7 +39,8 @@ def test_a_moved_store_is_found_again(store: Path, tmp_path: Path) -> None:
     assert sorted(artifacts(moved, run)) == before
     mlflow.set_tracking_uri(f"sqlite:///{moved / 'mlflow.db'}")
     model = mlflow.pyfunc.load_model(f"models:/{REGISTERED}/1")
-    image, mask = np.zeros((1, 3, 16, 16), np.uint8), np.ones((1, 1, 16, 16), np.uint8)
+    image, mask = np.full((1, 3, 16, 16), 128.0), np.zeros((1, 1, 16, 16))
+    mask[..., 4:8] = 1
     assert model.predict({"image": image, "mask": mask}).shape == image.shape
     assert not store.exists()
 
