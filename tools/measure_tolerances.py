@@ -1,9 +1,10 @@
 """What may a rebuild differ by? Rebuild the report with other threads and another instruction set, and take tolerances.
 
 The report must have been made here, and be that of the commit. It is rebuilt in clean clones, as `glcic verify` does:
-with one thread, with twice as many threads as now, and with AVX2 where the processor has AVX-512. Each rebuild takes as
-long as `make repro`. Their numbers are kept in .glcic/tolerances/, so that the same command goes on after an
-interruption; tolerances.json is written at the end. Run it from the project's root, with all code committed:
+with one thread, with twice as many threads as now where there are as many cores, and with AVX2 where the processor has
+AVX-512. Each rebuild takes as long as `make repro`. Their numbers are kept in .glcic/tolerances/, so that the same
+command goes on after an interruption; tolerances.json is written at the end. Run it from the project's root, with all
+code committed:
 
     python tools/measure_tolerances.py
 """
@@ -62,7 +63,8 @@ class Variation:
 
 def variations(num_threads: int, instruction_set: str) -> list[Variation]:
     """List the variations of a report that was made with so many threads and this instruction set of ATen."""
-    counts = [count for count in (1, 2 * num_threads) if count != num_threads]
+    cores = len(os.sched_getaffinity(0))
+    counts = [count for count in (1, 2 * num_threads) if count != num_threads and count <= cores]
     words = {count: "1 thread" if count == 1 else f"{count} threads" for count in counts}
     found = [Variation(f"threads-{count}", words[count], count, {}) for count in counts]
     if instruction_set.startswith("AVX512"):
