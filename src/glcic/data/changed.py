@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from glcic import paths
 from glcic.data.sources.celeba_layout import md5_of
@@ -11,7 +12,6 @@ from glcic.data.sources.memory import listing_of, remembered
 from glcic.data.sources.record import TAKE, read_record
 from glcic.errors import UserError
 from glcic.files import sha256_of
-from glcic.masks.files import folder_digest
 from glcic.params import FileMasks, MaskFolder, Params
 
 
@@ -93,6 +93,12 @@ def _check_masks(field: str, masks: MaskFolder) -> None:
     folder = paths.given(masks.folder)
     if not folder.exists():
         return
-    found = remembered(folder, "masks", listing_of(folder, wanted=lambda name: True), partial(folder_digest, folder))
+    found = remembered(folder, "masks", listing_of(folder, wanted=lambda name: True), partial(_digest, folder))
     if found != masks.sha256:
         raise UserError(f"{folder}: its masks are not those of {field}; if they are meant, set it to {found}")
+
+
+def _digest(folder: Path) -> str:
+    from glcic.masks.files import folder_digest  # loads torch, which takes seconds
+
+    return folder_digest(folder)

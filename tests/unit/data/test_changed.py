@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +22,7 @@ from glcic.errors import UserError
 from glcic.masks.files import folder_digest
 from glcic.params import Params, validate
 from pipeline import download
-from support.project import default_tree, merge
+from support.project import ROOT, default_tree, merge
 
 TREE = default_tree()
 DIFFERENT = "these are not the images that data/raw was made of"
@@ -184,6 +186,18 @@ def test_the_record_has_no_name_of_the_users(images: Path, project: Path, tmp_pa
         assert b"private" not in content
     for path in (project / ".glcic").rglob("*"):
         assert path.is_dir() or b"private" not in path.read_bytes()
+
+
+def test_the_check_loads_nothing_heavy(images: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from glcic.data.changed import check_sources
+from glcic.params import load
+check_sources(load(Path(sys.argv[1])))
+assert not {"torch", "mlflow", "dvc", "pandas", "PIL", "requests"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code, ROOT / "params.yaml"], check=True)
 
 
 # --- data/raw is what the last run made -----------------------------------------------------------
