@@ -139,10 +139,17 @@ def test_complete_says_what_it_cannot_keep(photo: Project) -> None:
     deep = decode((photo.folder / "out.png").read_bytes()).deep
     assert deep is not None
     assert np.array_equal(deep[outside], pixels[outside] * np.uint16(257))
-    Image.fromarray(pixels).quantize(16).save(photo.folder / "few.png")
-    assert "the hole has only the colors of the photo's palette" in glcic(
-        photo, "complete", "few.png", "mask.png", "out.gif", *options
-    )
+    few = Image.fromarray(pixels).quantize(16)
+    few.save(photo.folder / "few.png")
+    few.save(photo.folder / "clear.gif", transparency=3)
+    for name in ("few.png", "clear.gif"):
+        printed = glcic(photo, "complete", name, "mask.png", "out.gif", *options)
+        assert "the hole has only the colors of the photo's palette" in printed
+        before, after = (np.asarray(Image.open(photo.folder / file).convert("RGBA")) for file in (name, "out.gif"))
+        assert np.array_equal(after[outside], before[outside]), name
+    (photo.folder / "folder.png").mkdir()
+    printed = glcic(photo, "complete", "few.png", "mask.png", "folder.png", *options, expect=1)
+    assert "folder.png: a folder; name a file" in printed
 
 
 def test_preset_lists_applies_and_refuses(project: Project) -> None:

@@ -27,7 +27,7 @@ BASES = {  # the modes read, and those in which their profiles are meant
     "LAB": "LAB",
 }
 DEEP = {"LA;16": 2, "RGB;16": 3, "RGBA;16": 4}  # kinds of 16 bits that Pillow would cut to 8, and their channels
-ORIENTATION, PHOTOMETRIC = 0x0112, 262  # tags
+ORIENTATION, BITS, PHOTOMETRIC, PLANES, SAMPLES = 274, 258, 262, 284, 339  # tags
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
@@ -163,7 +163,8 @@ def eight_bits(picture: Picture) -> Image.Image:
 
 
 def _as(image: Image.Image, mode: str) -> Image.Image:
-    return image if image.mode == mode else image.convert(mode)
+    # A copy: converting a palette with a transparent color changes the palette of the image itself.
+    return image if image.mode == mode else image.copy().convert(mode)
 
 
 def _to_eight(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -251,8 +252,13 @@ def _is_deep(image: Image.Image, raw: str) -> bool:
     of_sixteen = ";16" in raw and image.mode in ("RGB", "RGBA", "CMYK")
     if (of_sixteen and raw[: raw.index(";16") + 3] not in DEEP) or raw == "I;12":
         raise ValueError(f"pixels of the kind {raw}")
-    if image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0:
+    tags = getattr(image, "tag_v2", {})
+    if image.mode.startswith("I;16") and tags.get(PHOTOMETRIC) == 0:
         raise ValueError("16 bits with white as 0")
+    if tags.get(PLANES) == 2 and max(tags.get(BITS, (8,))) > 8:
+        raise ValueError("16 bits in separate planes")
+    if image.mode == "L" and 2 in tags.get(SAMPLES, ()):
+        raise ValueError("signed values of 8 bits")
     return of_sixteen
 
 

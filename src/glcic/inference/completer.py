@@ -63,7 +63,7 @@ class Completer:
             UserError: the file is missing, or not a weights file of a generator.
         """
         self.device = torch.device(device)
-        self.weights = weights
+        self.weights = weights = Path(weights)  # users give text
         state, about = load_weights(weights)
         try:
             input_params = Input.model_validate(about["input"])
@@ -101,8 +101,10 @@ class Completer:
         """
         if images.dtype != np.uint8:
             raise TypeError(f"images of type {images.dtype}; give uint8, from 0 to 255")
-        if images.ndim != 4 or images.shape[1] != 3:
+        if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
             raise ValueError(f"images of shape {images.shape}; give (N, 3, H, W)")
+        if batch_size < 1:
+            raise ValueError(f"batch_size of {batch_size}; give 1 or more")
         height, width = images.shape[2:]
         holes = checked_masks(masks, (len(images), 1, height, width), allow_large=allow_large)
         completed = np.empty_like(images)
@@ -111,7 +113,7 @@ class Completer:
             n = len(images[part])
             image = torch.zeros((batch_size, *images.shape[1:]))
             mask = torch.zeros((batch_size, *holes.shape[1:]))
-            image[:n] = torch.from_numpy(images[part]).float() / 255
+            image[:n] = torch.from_numpy(images[part].copy()).float() / 255  # a view may be read-only or reversed
             mask[:n] = torch.from_numpy(holes[part]).float()
             completed[part] = self._complete(image.to(self.device), mask.to(self.device))[:n].cpu().numpy()
         return completed

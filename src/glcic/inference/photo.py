@@ -64,6 +64,8 @@ def complete_photo(
     form = format_of(output)
     if not output.absolute().parent.is_dir():
         raise UserError(f"{output}: the folder {output.parent} does not exist; make it first")
+    if output.is_dir():
+        raise UserError(f"{output}: a folder; name a file in it")
     with _explained(output, form):
         fitting, said = adapted(picture, form)
     filled = fill(fitting, _completed(picture, hole, weights, blended=blended), hole)
@@ -98,7 +100,8 @@ def complete(
     Returns:
         The picture, upright, in its own mode. Outside the hole its pixels are those of `image`; the hole is opaque, in
         the colors of the profile or the palette. Its `info` has `icc_profile`, `exif` (without orientation, thumbnail
-        and maker note), `xmp`, `dpi` and `transparency`, where `image` has them.
+        and maker note), `xmp`, `dpi` and `transparency`, where `image` has them. Pillow's `save` writes EXIF data, and
+        in JPEG and WebP the profile, only if they are given to it: `save(…, exif=completed.info["exif"])`.
 
     Raises:
         ValueError: the sizes differ, the mask is none (`glcic.masks.rules`), or there is no rule for an image's mode.
@@ -128,6 +131,7 @@ def complete(
 
 def _completed(picture: Picture, hole: NDArray[np.uint8], weights: Path, *, blended: bool) -> NDArray[np.uint8]:
     """Complete the hole (H, W) of a picture: (H, W, 3), uint8, sRGB."""
+    weights = Path(weights)  # users give text
     if weights.is_dir():
         raise UserError(f"{weights}: a folder; name the weights file in it (generator_last.safetensors)")
     read_about(weights)  # is it there, and one of ours? What follows takes seconds

@@ -99,7 +99,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any], bytes]:
     # Older files have no digest; but one that is missing beside an unknown name has a damaged name itself.
     if written != digest and (written is not None or about.keys() - BEFORE_DIGESTS):
         raise UserError(
-            f"{path}: damaged: its SHA-256 is not that which was written into it; restore it, as with "
+            f"{path}: damaged: its SHA-256 does not match the one stored in it; restore it, as with "
             "`rm` and `dvc checkout`, from a cache that is intact, or train again (`dvc repro --force`)"
         )
     return about, header, data
@@ -109,7 +109,7 @@ def _parsed(data: bytes) -> tuple[tuple[dict[str, Any], dict[str, Any]], str]:
     """Metadata and header's entries of a safetensors file, and the SHA-256 of both and of all tensors."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    about = json.loads(header.pop("__metadata__")[ABOUT])
+    about = dict(json.loads(header.pop("__metadata__")[ABOUT]))
     described = [{name: value for name, value in about.items() if name != DIGEST}, header]
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     digest.update(data[8 + length :])
@@ -120,4 +120,8 @@ def _is_usable(tensor: "Tensor") -> bool:
     """Whether values are finite and of a type that networks have; whole numbers only count the batches of a norm."""
     import torch
 
-    return bool(tensor.isfinite().all()) if tensor.is_floating_point() else tensor.dtype == torch.int64
+    if tensor.dtype == torch.int64:
+        return True
+    return tensor.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64) and bool(
+        tensor.isfinite().all()
+    )

@@ -100,7 +100,7 @@ def differences(report: ReportFolder, here: Machine) -> list[str]:
     Returns:
         What differs or is unknown, in words; empty if a rebuild here must give the same bytes.
     """
-    entries = _read(report.made_on)
+    entries = {stage: entry for stage, entry in _read(report.made_on).items() if isinstance(entry, dict)}
     known = [stage for stage in STAGES if stage in entries and entries[stage].get(RESULT) == _result(report, stage)]
     if missing := [stage for stage in STAGES if stage not in known]:
         return [f"{report.made_on} does not say what made the results of {', '.join(missing)}"]

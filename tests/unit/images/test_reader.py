@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms, ImageOps
 
 from glcic.data.crop import crop_all, crop_image
@@ -191,17 +192,26 @@ def test_of_several_frames_the_first_is_used_and_that_is_told(
     assert capsys.readouterr().err == f"note: {path}: several pictures in one file, of which the first is used\n"
 
 
+def tiff(values: np.ndarray, **options: Any) -> bytes:
+    """A TIFF of a kind that Pillow does not write."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, **options)
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("make", "complaint"),
     [
         (lambda: encoded(Image.fromarray(GRAY.astype(np.float32)), "TIFF"), r"floats from .* to 2.*, not from 0 to 1"),
         (lambda: encoded(Image.fromarray(np.full((2, 2), np.nan, np.float32)), "TIFF"), "floats from nan"),
         (lambda: encoded(Image.fromarray(np.full((2, 2), 70000, np.int32)), "TIFF"), "integers of 32 bits"),
+        (lambda: tiff(np.zeros((3, 8, 8), np.uint16), photometric="rgb", planarconfig="separate"), "separate planes"),
+        (lambda: tiff(np.full((8, 8), -9, np.int8)), "signed values"),
         (lambda: encoded(PLAIN, "PPM"), "cannot identify"),
         (lambda: b"\0\0\0\x18ftypheic" + bytes(40), "pip install pillow-heif"),
         (lambda: encoded(PLAIN)[:400], "truncated|broken"),
     ],
-    ids=["float", "NaN", "32 bits", "another format", "HEIC", "cut off"],
+    ids=["float", "NaN", "32 bits", "planes", "signed", "another format", "HEIC", "cut off"],
 )
 def test_what_cannot_be_read_is_refused_with_a_remedy(
     tmp_path: Path, make: Callable[[], bytes], complaint: str

@@ -100,3 +100,17 @@ def test_bad_weights_are_named(tmp_path: Path) -> None:
     save_weights(tmp_path / "other", {"a": torch.zeros(1)}, {"mean_pixel": [0, 0, 0]})
     with pytest.raises(UserError, match="not the weights of a generator"):
         Completer(tmp_path / "other")
+
+
+def test_views_and_paths_as_text_are_taken_and_batches_of_nothing_are_not(weights: Path) -> None:
+    images, masks = noise(2, 3, 16, 16), box_masks(np.tile([[3, 4, 8, 7]], (2, 1)), 16)
+    completer = Completer(str(weights))  # type: ignore[arg-type]
+    expected = completer(np.ascontiguousarray(images[..., ::-1]), masks)
+    view = images[..., ::-1]
+    view.flags.writeable = False
+    assert np.array_equal(completer(view, masks), expected)
+    for size in (0, -1):
+        with pytest.raises(ValueError, match="batch_size of"):
+            completer(images, masks, batch_size=size)
+    with pytest.raises(ValueError, match="images of shape"):
+        completer(images[:, :, :0], masks[:, :, :0])

@@ -38,7 +38,9 @@ def test_one_flipped_bit_anywhere_is_refused(weights: Path) -> None:
     for place in [*range(8), *in_header, *in_tensors]:
         flipped(weights, place, place % 7)
         for read in (load_weights, read_about):
-            with pytest.raises(UserError, match=r"damaged: its SHA-256 is not|is not a weights file of this project"):
+            with pytest.raises(
+                UserError, match=r"damaged: its SHA-256 does not match|is not a weights file of this project"
+            ):
                 read(weights)
         weights.write_bytes(data)
     load_weights(weights)
@@ -50,6 +52,13 @@ def test_files_cut_short_or_lengthened_are_refused(weights: Path) -> None:
         weights.write_bytes(wrong)
         with pytest.raises(UserError, match="is not a weights file of this project"):
             read_about(weights)
+
+
+@pytest.mark.parametrize("about", ["[]", "3", "null", '"text"', "{"])
+def test_metadata_of_another_kind_are_refused(weights: Path, about: str) -> None:
+    weights.write_bytes(save(load_weights(weights)[0], {"glcic": about}))
+    with pytest.raises(UserError, match=r"weights\.safetensors"):
+        Completer(weights)
 
 
 def test_files_of_before_the_digest_load(weights: Path, tmp_path: Path) -> None:
@@ -73,8 +82,9 @@ def changed(name: str, change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         lambda tensor: tensor.clone().index_fill_(0, torch.tensor([1]), -torch.inf),
         lambda tensor: (100 * tensor).to(torch.int8),
         lambda tensor: tensor > 0,
+        lambda tensor: tensor.to(torch.float8_e4m3fn),
     ],
-    ids=["NaN", "infinite", "int8", "bool"],
+    ids=["NaN", "infinite", "int8", "bool", "float8"],
 )
 def test_values_of_no_trained_network_are_refused(tmp_path: Path, change: Callable[[Tensor], Tensor]) -> None:
     name = next(iter(generator(0.0625).state_dict()))
