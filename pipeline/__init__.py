@@ -13,6 +13,5 @@ import glcic  # noqa: F401  # before torch, whose threads it tells not to hold t
 CODE_AT_START = {
     file.as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
     for folder in ("pipeline", "src")
-    for file in sorted(Path(folder).rglob("*"))
-    if file.is_file() and file.suffix != ".pyc"
+    for file in sorted(Path(folder).rglob("[!.]*.py"))
 }

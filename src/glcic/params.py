@@ -1,7 +1,8 @@
 """Typed, validated models of all parameters: one class per section of params.yaml."""
 
+import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -25,6 +26,9 @@ PLAINEST: dict[str, Any] = {
     },
     "tracking": {"enabled": False, "experiment": "glcic"},
 }
+
+SHOWN = 5  # differences in a message
+_MISSING = object()
 
 STRIDE = {"glcic": 4, "unet_attention": 8}  # generators halve the side two or three times
 
@@ -714,6 +718,55 @@ def leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tup
             yield from leaves(value, (*above, key))
         else:
             yield (*above, key), value
+
+
+def listed(tree: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The values of a parameter tree by dotted names of sections or parameters; None where one is missing."""
+    found = {}
+    for name in names:
+        value: Any = tree
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        found[name] = value
+    return found
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Dotted names of the parameters that differ between two trees, each with both values."""
+    old, new = ({".".join(keys): value for keys, value in leaves(tree)} for tree in (before, now))
+    return [
+        f"{name} ({old.get(name, 'absent')} → {new.get(name, 'absent')})"
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name, _MISSING) != new.get(name, _MISSING)
+    ]
+
+
+def some(found: Sequence[str]) -> str:
+    """The first few differences, for a message."""
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(found[:SHOWN]) + more
+
+
+def refuse_models_of_others(models: Path, tree: Mapping[str, Any]) -> None:
+    """Refuse models that were trained with other parameters than these, by what each training has written down.
+
+    DVC cannot tell: it records the parameters that it finds when a stage ends or comes from its cache.
+
+    Args:
+        models: folder of a training stage's models, or the folder of all of these.
+        tree: the whole parameter file as plain data.
+
+    Raises:
+        UserError: a stage was trained with other parameters.
+    """
+    for path in sorted(models.rglob("params.json")):
+        trained: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        trained.pop("code", None)
+        if found := differences(trained, listed(tree, trained)):
+            raise UserError(
+                f"{path.parent}: trained with other parameters than the present ones: {some(found)}; run `dvc repro`, "
+                f"or, if that finds nothing to do, `dvc repro --force --single-item {path.parent.name}` first"
+            )
 
 
 def plain(params: Params, dotted: str) -> Any:

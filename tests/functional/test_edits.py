@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -27,6 +28,11 @@ SLOW = {"steps": STEPS, "validate_every": 20, "checkpoint_every": 1000}
 def mine(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A finished project, left as it is by each test of this file that changes it."""
     return finished.copy(tmp_path_factory.mktemp("edits") / "project")
+
+
+@pytest.fixture(autouse=True)
+def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.start.PAUSE", 0)
 
 
 def first_file(dependency: Path) -> Path:
@@ -122,18 +128,72 @@ def test_a_later_stage_refuses_what_was_edited_since_an_earlier_one(
     monkeypatch.chdir(mine.folder)
     text = paths.PARAMS.read_text()
     mine.set({G: {"optimizer": {"lr": 0.5}}, "report": {"bootstrap_samples": 101}})
-    Start("evaluate")  # without DVC, dvc.lock tells nothing
-    monkeypatch.setenv("DVC_STAGE", "evaluate")
     Start("crop")
     Start(G)
-    with pytest.raises(
-        UserError, match=rf"edited since {G} ran: {G}\.optimizer\.lr \(0\.\d+ → 0\.5\); run `dvc repro`"
-    ):
+    said = (
+        rf"models/{G}: trained with other parameters than the present ones: {G}\.optimizer\.lr \(0\.\d+ → 0\.5\); run"
+    )
+    with pytest.raises(UserError, match=said):
+        Start("evaluate")
+    paths.PARAMS.write_text(text)
+    mine.set({"crop": {"max_skipped_fraction": 0.5}})
+    Start("evaluate")  # without DVC, dvc.lock tells nothing
+    monkeypatch.setenv("DVC_STAGE", "evaluate")
+    with pytest.raises(UserError, match=r"edited since crop ran: crop\.max_skipped_fraction \(0.* → 0\.5\); run"):
         Start("evaluate")
     paths.PARAMS.write_text(text)
     mine.set({"report": {"bootstrap_samples": 101}})  # of a stage that comes later
     Start("evaluate")
     paths.PARAMS.write_text(text)
+
+
+def test_what_differs_for_a_moment_only_is_no_edit(mine: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dvc exp run --queue` rewrites params.yaml, an editor replaces a file, `git stash` takes files away."""
+    monkeypatch.chdir(mine.folder)
+    start = Start(J)
+    text, code = paths.PARAMS.read_text(), Path("src/glcic/phases/health.py")
+    away = code.rename("health.py")
+
+    def put_back(seconds: float) -> None:
+        paths.PARAMS.write_text(text)
+        if away.exists():
+            away.rename(code)
+
+    paths.PARAMS.write_text("")
+    assert code.as_posix() in start.changes()
+    monkeypatch.setattr("pipeline.start.time.sleep", put_back)
+    start.warn()
+    start.check()
+
+
+def test_all_processes_start_with_the_same(mine: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(mine.folder)
+    monkeypatch.setenv("GLCIC_START", "")
+    Start(J)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    Start(J)
+    text = paths.PARAMS.read_text()
+    mine.set({"masks": {"margin": 0}})
+    with pytest.raises(UserError, match=f"{J}: parameters, code or inputs were edited while its"):
+        Start(J)
+    paths.PARAMS.write_text(text)
+
+
+def test_a_stage_from_dvcs_cache_that_was_recorded_under_others_is_found(
+    finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC reads params.yaml again after it has taken outputs from its cache; no stage runs that could notice."""
+    project = finished.copy(tmp_path / "project")
+    project.set({"tracking": {"enabled": True}, J: {"adv_weight": 0.25}})
+    lock = project.folder / "dvc.lock"
+    before = re.search(r"adv_weight: (\S+)", lock.read_text())
+    assert before is not None
+    lock.write_text(lock.read_text().replace(before[0], "adv_weight: 0.25"))
+    assert "up to date" in project.dvc("status")
+    said = f"models/{J}: trained with other parameters than the present ones: {J}.adv_weight ("
+    for command in ("sync", "keep"):
+        assert said in project.run("glcic", command, *(["mine"] if command == "keep" else []), expect=1)
+    assert said in project.stage("evaluate", expect=1)  # without DVC, too
 
 
 def edited_under_way(project: Project, stage: str, edit: Callable[[], object]) -> str:

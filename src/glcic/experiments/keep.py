@@ -10,7 +10,7 @@ from glcic import paths
 from glcic.errors import UserError
 from glcic.experiments.repository import head_commit
 from glcic.files import sha256_of, write_text
-from glcic.params import load
+from glcic.params import load, refuse_models_of_others
 from glcic.report.card import write_card
 from glcic.report.page import write_page
 from glcic.report.report_data import read_report
@@ -51,6 +51,7 @@ def keep_report(name: str) -> None:
                 f"{', '.join(stale)}: not up to date with {paths.PARAMS} and the code; run `dvc repro` first"
             )
     params = load(paths.PARAMS)
+    refuse_models_of_others(paths.MODELS, params.model_dump(mode="json"))
     report_data = replace(
         read_report(paths.REPORT.folder, params, paths.IMAGES_SUMMARY, paths.GENERATOR), place=folder.as_posix()
     )

@@ -59,7 +59,11 @@ def _complete_experiment(name: str, commit: str, folder: Path, done: Collection[
     complete = tracking.is_complete(paths.ROOT, params, files)
     if complete is False:
         take_outputs(commit, [paths.MODELS, paths.IMAGES_SUMMARY], folder)
-        line = tracking.complete_run(paths.ROOT, params, files, title=name)
+        try:
+            line = tracking.complete_run(paths.ROOT, params, files, title=name)
+        except UserError as error:
+            print(f"experiment {name}: skipped ({error})", file=sys.stderr)
+            return True
         print(line or "", end="\n" if line else "")
         return line is not None
     return complete is True

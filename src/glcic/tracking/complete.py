@@ -14,7 +14,7 @@ from glcic import paths
 from glcic.evaluation.definitions import METRICS
 from glcic.evaluation.tables import read_methods
 from glcic.files import digest_of_files
-from glcic.params import leaves
+from glcic.params import leaves, refuse_models_of_others
 from glcic.paths import ReportFolder
 from glcic.report.report_data import METHOD, read_curve
 from glcic.tracking.alarm_tags import alarms_of, tag_alarms
@@ -102,9 +102,13 @@ def complete_run(root: Path, params: Mapping[str, Any], outputs: Outputs, title:
 
     Returns:
         A line to print, or None if tracking is off or has failed.
+
+    Raises:
+        UserError: the models were trained with other parameters.
     """
     if not params["tracking"]["enabled"]:
         return None
+    refuse_models_of_others(outputs.folder / paths.MODELS, params)
     try:
         lock = root / ".glcic" / f"run-{fingerprint(params)[:16]}.lock"  # `make ui` may run at the same time
         lock.parent.mkdir(parents=True, exist_ok=True)
