@@ -126,6 +126,8 @@ def test_the_masks_of_an_evaluation_have_their_own_seed(finished: Project, tmp_p
     project, masks, manifest = finished.copy(tmp_path / "project"), "reports/masks.npz", "reports/masks.csv"
     drawn = project.bytes_of(masks, manifest)
     project.set({"seed": 1})
+    for trained in project.folder.glob("models/*/params.json"):
+        trained.unlink()  # or evaluate would refuse networks of another seed
     project.stage("evaluate")
     assert project.bytes_of(masks, manifest) == drawn
     project.set({"evaluate": {"mask_seed": 1}})

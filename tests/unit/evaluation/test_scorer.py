@@ -184,7 +184,7 @@ def test_neither_processes_nor_the_choice_of_a_device_changes_a_byte(
     finished: Project, tmp_path: Path, runtime: dict[str, object]
 ) -> None:
     project = finished.copy(tmp_path / "copy")
-    written = ("reports/*.csv", "reports/*.json", "reports/masks.npz", "reports/gallery/*", "reports/figures/*")
+    written = ("reports/*.csv", "reports/metrics.json", "reports/masks.npz", "reports/gallery/*", "reports/figures/*")
     before = project.bytes_of(*written)
     project.set({"runtime": runtime})
     (project.folder / "reports/scores.csv").unlink()  # a link into DVC's cache, or read-only
