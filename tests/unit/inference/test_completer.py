@@ -107,7 +107,7 @@ def test_views_and_paths_as_text_are_taken_and_batches_of_nothing_are_not(weight
     completer = Completer(str(weights))  # type: ignore[arg-type]
     expected = completer(np.ascontiguousarray(images[..., ::-1]), masks)
     view = images[..., ::-1]
-    view.flags.writeable = False
+    view.setflags(write=False)
     assert np.array_equal(completer(view, masks), expected)
     for size in (0, -1):
         with pytest.raises(ValueError, match="batch_size of"):
