@@ -257,7 +257,7 @@ def test_code_edited_under_way(finished: Project, tmp_path: Path) -> None:
     path = project.folder / "src/glcic/training/losses.py"
     text = path.read_text()
     printed = edited_under_way(project, J, lambda: path.write_text(text + "# a comment\n"))
-    assert "changed while the stage ran: src/glcic/training/losses.py;" in printed
+    assert "changed while the stage ran: src/glcic/training/losses.py. The results" in printed
     path.write_text(text)
     printed = project.repro(J)
     assert f"{J}: steps" not in printed  # nothing is lost
