@@ -32,9 +32,15 @@ def make(project: Project, *arguments: str) -> str:
     return project.run("make", *arguments, "REQUIREMENTS=one.lock", **lent())
 
 
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    """What a ZIP does not have; src/glcic/images is no data."""
+    patterns = (*NOT_IN_A_ZIP, *(DATA_AND_CACHE if Path(folder) in (ROOT / "data", ROOT / ".dvc") else ()))
+    return shutil.ignore_patterns(*patterns)(folder, names)
+
+
 def unpacked(folder: Path) -> Project:
     """This project as a ZIP of it would be, without .git; and a lock of one package."""
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*NOT_IN_A_ZIP, *DATA_AND_CACHE))
+    shutil.copytree(ROOT, folder, ignore=_left_out)
     lock = (ROOT / "requirements.lock").read_text()
     (folder / "one.lock").write_text(next(line for line in lock.splitlines(True) if line.startswith("tqdm==")))
     return Project.existing(folder)
