@@ -1,11 +1,12 @@
 """How much a JPEG that `glcic complete` writes differs from the photo outside the hole.
 
-    python tools/jpeg_difference.py FOLDER_OR_ZIP [NUMBER]
+    python tools/jpeg_difference.py FOLDER_OR_ZIP [NUMBER [SIDE]]
 
-Takes NUMBER photos (default 200), evenly spread; gives each a square hole of a third of its shorter side in the middle,
-filled with the inverted photo, which no completion is further from; writes it as JPEG and reads it again. Prints the
-differences of the three channels, of 255: near the hole (within 16 pixels, where blocks of the JPEG reach into it) and
-elsewhere; for photos that are JPEG, with their own tables, and for the same pixels without them, at quality 95.
+Takes NUMBER photos (default 200), evenly spread; with SIDE, scales them down to this longer side. Gives each a square
+hole of a third of its shorter side in the middle, filled with the inverted photo, which no completion is further from;
+writes it as JPEG and reads it again. Prints the differences of the three channels, of 255: near the hole (within 16
+pixels, where blocks of the JPEG reach into it) and elsewhere; for photos that are JPEG, with their own tables, and for
+the same pixels without them, at quality 95.
 """
 
 import sys
@@ -16,10 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from glcic.images.filling import fill
 from glcic.images.formats import JPEG, adapted
-from glcic.images.reader import Picture, decode, rgb
+from glcic.images.reader import Picture, decode, of_image, rgb
 from glcic.images.writer import write
 
 NEAR = 16  # pixels: the side of a block where colors are stored at half the resolution
@@ -55,10 +57,15 @@ def differences(photo: Picture, path: Path) -> tuple[np.ndarray, np.ndarray]:
 def main() -> None:
     """Measure and print."""
     source, number = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 200
+    side = int(sys.argv[3]) if len(sys.argv) > 3 else None
     rows: dict[str, list[np.ndarray]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for data in photos(source, number):
             photo = decode(data)
+            if side is not None:
+                small = rgb(photo)
+                small.thumbnail((side, side), Image.Resampling.LANCZOS)
+                photo = of_image(small)
             for kind, one in (("own tables", photo), ("quality 95", replace(photo, jpeg={}))):
                 near, far = differences(one, Path(folder) / "out.jpg")
                 for place, found in (("near", near), ("elsewhere", far)):
