@@ -57,7 +57,7 @@ def nearest_training_images(
         (mask sets, N), numbers of images within the training split.
     """
     device = torch.device(device)
-    product = product or (int_product if device.type == "cpu" and torch.cpu._is_vnni_supported() else float_product)
+    product = product or (int_product if device.type == "cpu" and bytes_are_exact() else float_product)
     before = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     try:
@@ -141,6 +141,18 @@ def int_product(a: Tensor, b: Tensor) -> Tensor:
     """
     parts = zip(a.split(INT_TERMS, dim=1), b.split(INT_TERMS, dim=1), strict=True)
     return reduce(torch.add, (torch._int_mm(x, y.T).long() for x, y in parts))
+
+
+def bytes_are_exact() -> bool:
+    """Whether this CPU multiplies matrices of bytes well: it has VNNI, and the library uses it.
+
+    Where a variable (ONEDNN_MAX_CPU_ISA) keeps the library from it, sums of two products saturate at 16 bits. One
+    product of the largest bytes tells.
+    """
+    if not torch.cpu._is_vnni_supported():
+        return False
+    largest = torch.full((32, 64), 127, dtype=torch.int8)
+    return bool((int_product(largest, largest) == 64 * 127**2).all())
 
 
 def float_product(a: Tensor, b: Tensor) -> Tensor:

@@ -1,5 +1,8 @@
 """Which training image is nearest: the same one however it is searched, checked against a search without tricks."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +82,18 @@ def test_extreme_pixels(tmp_path: Path, product: Product, pair: tuple[int, int])
     masks[1, 0, -1, -1] = 1  # what differs is under the hole: all are equally near
     found = nearest_training_images(split(tmp_path, train), images.__getitem__, [masks], product=product)
     assert found.tolist() == [[2, 0]]
+
+
+@pytest.mark.skipif(not VNNI, reason="needs VNNI")
+def test_bytes_are_not_multiplied_where_the_library_is_kept_from_it() -> None:
+    """On a processor with VNNI, oneDNN as for AVX2 gives other sums, which no error tells."""
+    code = "from glcic.inference.nearest import bytes_are_exact; print(bytes_are_exact())"
+    for limit, exact in ((None, True), ("AVX2", False)):
+        environment = os.environ | ({"ONEDNN_MAX_CPU_ISA": limit} if limit else {})
+        printed = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        assert printed.stdout.strip() == str(exact)
 
 
 @pytest.mark.skipif(not VNNI, reason="needs VNNI")
