@@ -43,7 +43,8 @@ def main(params: Params) -> None:
     networks = {
         name: partial(completer, batch_size=section.batch_size, allow_large=True)
         for name, weights in (("completion", paths.GENERATOR), ("pretrained", paths.PRETRAINED))
-        if (completer := Completer(weights, device)).steps  # 0: the phase was skipped
+        # A phase that was skipped has weights worth a score only if it was given some.
+        if (completer := Completer(weights, device)).steps or completer.init
     }
     methods = all_methods(networks, packed["test"].mean_pixel, device)
     settle(paths.STATE_DIR, "train_joint", paths.GENERATOR.parent)

@@ -1,6 +1,7 @@
 """Stage 3: train the generator alone."""
 
 from glcic.networks.generators import build_generator
+from glcic.networks.init import initialized
 from glcic.params import Params
 from glcic.phases.pretrain_generator import PretrainGeneratorPhase
 from pipeline import stage, training_stage
@@ -11,6 +12,7 @@ def main(params: Params) -> None:
     section = params.pretrain_generator
     with training_stage.opened("pretrain_generator", params, section) as opened:
         generator = build_generator(params.networks.generator, params.input)
+        generator = initialized(generator, section.init, params.networks.generator, params.input)
         phase = PretrainGeneratorPhase(
             opened.fabric, generator, section, params.input, opened.images.mean_pixel, params.runtime.compile
         )

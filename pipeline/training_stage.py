@@ -129,6 +129,8 @@ class TrainingStage:
         write_text(folder / "params.json", json.dumps(trained, indent=2, sort_keys=True) + "\n")
         about = {"mean_pixel": self.images.mean_pixel, "image_size": self.images.image_size, "step": state.step}
         about |= {name.removeprefix("networks."): self.listed[name] for name in SAVED_WITH_WEIGHTS & self.listed.keys()}
+        if init := self.listed[self.name].get("init"):
+            about["init"] = init["sha256"]
         for name in phase.networks:
             save_weights(folder / f"{name}_last.safetensors", phase.scored(name).state_dict(), about)
         if "generator" in phase.networks:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
 from glcic.errors import UserError
@@ -233,7 +233,13 @@ Two = Field(min_length=2, max_length=2)
 Bounds = Annotated[list[T], Two, AfterValidator(_ordered)]
 
 
-class BoxMasks(Section):
+class MaskKind(Section):
+    """One kind of masks; in a list of several, it has a weight."""
+
+    weight: Annotated[Rate | None, Field(default=None, exclude_if=lambda weight: weight is None)]
+
+
+class BoxMasks(MaskKind):
     """Rectangles of random size at random positions."""
 
     name: Literal["box"]
@@ -242,14 +248,27 @@ class BoxMasks(Section):
     num_boxes: Bounds[Count]
 
 
-class CenterMask(Section):
+class CenterMask(MaskKind):
     """A square in the middle of the image."""
 
     name: Literal["center"]
     size: Count
 
 
-class StrokeMasks(Section):
+class BorderMasks(MaskKind):
+    """Rectangles that touch an edge of the image."""
+
+    name: Literal["border"]
+    size_range: Bounds[Count]
+
+
+class HalfMasks(MaskKind):
+    """The left, right, upper or lower half of the image."""
+
+    name: Literal["half"]
+
+
+class StrokeMasks(MaskKind):
     """Free-form brush strokes that cover a given share of the image."""
 
     name: Literal["strokes"]
@@ -263,13 +282,43 @@ class MaskFolder(Section):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class FileMasks(MaskFolder):
+class FileMasks(MaskKind, MaskFolder):
     """Masks from image files."""
 
     name: Literal["files"]
 
 
-MaskParams = BoxMasks | CenterMask | StrokeMasks | FileMasks
+AnyKind = BoxMasks | CenterMask | BorderMasks | HalfMasks | StrokeMasks | FileMasks
+
+
+def _weighted(kinds: list[AnyKind]) -> list[AnyKind]:
+    if missing := [kind.name for kind in kinds if kind.weight is None]:
+        raise ValueError(f"each kind in the list needs a weight, as weight: 1.0; {missing[0]} has none")
+    return kinds
+
+
+def _alone(kind: AnyKind) -> AnyKind:
+    if kind.weight is not None:
+        raise ValueError("weight: only one kind of masks is given; remove it, or make masks a list of several")
+    return kind
+
+
+# One kind, or a list of several with weights. The tags are told apart by hand, since a list has no `name`.
+MaskParams = Annotated[
+    Annotated[Annotated[AnyKind, Field(discriminator="name")], AfterValidator(_alone), Tag("one")]
+    | Annotated[
+        list[Annotated[AnyKind, Field(discriminator="name")]],
+        Field(min_length=1),
+        AfterValidator(_weighted),
+        Tag("several"),
+    ],
+    Discriminator(lambda masks: "several" if isinstance(masks, list) else "one"),
+]
+
+
+def kinds_of(masks: AnyKind | Sequence[AnyKind]) -> list[AnyKind]:
+    """The kinds of masks in the section `masks`: one, or several."""
+    return list(masks) if isinstance(masks, Sequence) else [masks]
 
 
 class Augmentation(Section):
@@ -347,12 +396,20 @@ class Reconstruction(Section):
         return self
 
 
+class WeightsFile(Section):
+    """Weights that a training starts from."""
+
+    path: Annotated[str, Field(min_length=1)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 EmaDecay = Annotated[float, Field(gt=0, lt=1)] | None
 
 
 class PretrainGenerator(Training):
     """Training of the generator alone, with the reconstruction loss."""
 
+    init: WeightsFile | None
     reconstruction: Reconstruction
     ema_decay: EmaDecay
     optimizer: OptimizerParams
@@ -458,7 +515,7 @@ class Params(Section):
     crop: Crop
     input: Input
     networks: Networks
-    masks: Annotated[MaskParams, Field(discriminator="name")]
+    masks: MaskParams
     augmentation: Augmentation
     gan: GAN
     validation: Validation
@@ -484,30 +541,36 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _masks_fit(self) -> Self:
-        size, masks, discriminator = self.crop.image_size, self.masks, self.networks.discriminator
-        if isinstance(discriminator, GlobalLocalParams) and discriminator.local_window > size:
+        size, discriminator = self.crop.image_size, self.networks.discriminator
+        window = discriminator.local_window if isinstance(discriminator, GlobalLocalParams) else None
+        if window is not None and window > size:
             raise ValueError(
-                f"networks.discriminator.local_window: {discriminator.local_window} px is larger than "
-                f"crop.image_size = {size}"
+                f"networks.discriminator.local_window: {window} px is larger than crop.image_size = {size}"
             )
-        if isinstance(masks, BoxMasks):
-            name, largest, margin = "masks.size_range", masks.size_range[1], masks.margin
-        elif isinstance(masks, CenterMask):
-            name, largest, margin = "masks.size", masks.size, 0
-        else:
-            return self  # strokes and masks from files may have any size
-        if largest >= size:
-            raise ValueError(f"{name}: a hole of {largest} px leaves nothing of an image of crop.image_size = {size}")
-        if largest + 2 * margin > size:
-            raise ValueError(
-                f"{name} and masks.margin: a hole of {largest} px with a margin of {margin} px does not fit "
-                f"crop.image_size = {size}"
-            )
-        if isinstance(discriminator, GlobalLocalParams) and largest > discriminator.local_window:
-            raise ValueError(
-                f"{name}: a hole of {largest} px is larger than networks.discriminator.local_window = "
-                f"{discriminator.local_window}"
-            )
+        several = isinstance(self.masks, list)
+        for k, masks in enumerate(kinds_of(self.masks)):
+            section = f"masks.{k}" if several else "masks"
+            if isinstance(masks, BoxMasks):
+                name, largest, margin = f"{section}.size_range", masks.size_range[1], masks.margin
+            elif isinstance(masks, BorderMasks):
+                name, largest, margin = f"{section}.size_range", masks.size_range[1], 0
+            elif isinstance(masks, CenterMask):
+                name, largest, margin = f"{section}.size", masks.size, 0
+            else:
+                continue  # a half, strokes and masks from files may exceed the local window
+            if largest >= size:
+                raise ValueError(
+                    f"{name}: a hole of {largest} px leaves nothing of an image of crop.image_size = {size}"
+                )
+            if largest + 2 * margin > size:
+                raise ValueError(
+                    f"{name} and {section}.margin: a hole of {largest} px with a margin of {margin} px does not fit "
+                    f"crop.image_size = {size}"
+                )
+            if window is not None and largest > window and not several:  # among several kinds, some exceed it anyway
+                raise ValueError(
+                    f"{name}: a hole of {largest} px is larger than networks.discriminator.local_window = {window}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -638,7 +701,11 @@ def load_report(path: Path) -> Params:
         UserError: as `load`.
     """
     tree = read_yaml(path, "every kept report has one")
-    return validate(tree | PLAINEST if isinstance(tree, dict) else tree, path)
+    if isinstance(tree, dict):
+        tree |= PLAINEST
+        if isinstance(alone := tree.get("pretrain_generator"), dict):
+            alone.setdefault("init", None)  # reports of before 0.3 lack it
+    return validate(tree, path)
 
 
 def read_yaml(path: Path, missing: str, yaml: YAML | None = None) -> Any:
@@ -687,7 +754,11 @@ def validate_as(model: type[S], tree: Any, path: Path, missing: str) -> S:
 
 def _describe(fault: Any, missing: str) -> str:
     parts = [part for part in fault["loc"] if not str(part).startswith(("literal[", "constrained-"))]  # added by unions
+    if parts[:2] in (["masks", "one"], ["masks", "several"]):
+        del parts[1]  # masks.one.box.size_range, masks.several.0.box.size_range
     tagged = [i for i, part in enumerate(parts) if part in CHOICES and i + 1 < len(parts)]
+    if tagged == [0] and isinstance(parts[1], int):
+        tagged = [1] if len(parts) > 3 else []
     field = ".".join(str(part) for i, part in enumerate(parts) if i - 1 not in tagged)
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
@@ -714,6 +785,8 @@ def leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tup
         above: keys that precede those of `tree`.
     """
     for key, value in tree.items():
+        if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            value = {str(k): item for k, item in enumerate(value)}  # masks.0.size_range
         if isinstance(value, Mapping) and value:
             yield from leaves(value, (*above, key))
         else:
@@ -774,6 +847,8 @@ def plain(params: Params, dotted: str) -> Any:
     value: Any = params
     for part in dotted.split("."):
         value = getattr(value, part)
+    if isinstance(value, list):
+        return [item.model_dump(mode="json") if hasattr(item, "model_dump") else item for item in value]
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 

@@ -12,7 +12,7 @@ from glcic.data.sources.memory import listing_of, remembered
 from glcic.data.sources.record import TAKE, read_record
 from glcic.errors import UserError
 from glcic.files import sha256_of
-from glcic.params import FileMasks, MaskFolder, Params
+from glcic.params import FileMasks, MaskFolder, Params, WeightsFile, kinds_of
 
 
 def check_sources(params: Params) -> None:
@@ -36,6 +36,8 @@ def check_sources(params: Params) -> None:
         _check_celeba(params)
     for field, masks in _mask_folders(params):
         _check_masks(field, masks)
+    if params.pretrain_generator.init is not None:
+        _check_init(params.pretrain_generator.init)
 
 
 def _check_images(params: Params) -> None:
@@ -82,8 +84,9 @@ def _check_celeba(params: Params) -> None:
 
 
 def _mask_folders(params: Params) -> Iterator[tuple[str, MaskFolder]]:
-    if isinstance(params.masks, FileMasks):
-        yield "masks.sha256", params.masks
+    for k, kind in enumerate(kinds_of(params.masks)):
+        if isinstance(kind, FileMasks):
+            yield f"masks.{k}.sha256" if isinstance(params.masks, list) else "masks.sha256", kind
     if params.evaluate.mask_folder is not None:
         yield "evaluate.mask_folder.sha256", params.evaluate.mask_folder
 
@@ -96,6 +99,18 @@ def _check_masks(field: str, masks: MaskFolder) -> None:
     found = remembered(folder, "masks", listing_of(folder, wanted=lambda name: True), partial(_digest, folder))
     if found != masks.sha256:
         raise UserError(f"{folder}: its masks are not those of {field}; if they are meant, set it to {found}")
+
+
+def _check_init(init: WeightsFile) -> None:
+    """Compare the weights that training starts from with their SHA-256; the stage says if they are missing."""
+    path = paths.given(init.path)
+    if not path.is_file():
+        return
+    found = remembered(path, "sha256", listing_of(path), partial(sha256_of, path))
+    if found != init.sha256:
+        raise UserError(
+            f"{path}: not the file of pretrain_generator.init.sha256; if it is meant, set that to {found}"
+        )
 
 
 def _digest(folder: Path) -> str:

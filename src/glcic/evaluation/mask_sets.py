@@ -16,7 +16,7 @@ from glcic.errors import UserError
 from glcic.evaluation.definitions import PLACES
 from glcic.files import atomic
 from glcic.masks.files import read_masks
-from glcic.masks.geometry import Boxes, Masks, bounding_boxes, box_masks, random_boxes
+from glcic.masks.geometry import Boxes, Masks, bounding_boxes, box_masks, halves, random_boxes, touching
 from glcic.masks.sampling import center_masks, stroke_masks
 from glcic.params import Evaluate
 
@@ -78,9 +78,9 @@ def draw(name: str, seed: int, n: int, size: int, files: Masks | None = None) ->
         low, high = (int(share) / 100 for share in name.split("_")[1:])
         masks = stroke_masks(rng, n, size, (low, high))
     elif name == "border":
-        masks = box_masks(_touching(rng, mmagic_boxes(rng, n, size), size), size)
+        masks = box_masks(touching(rng, mmagic_boxes(rng, n, size), size), size)
     elif name == "half":
-        masks = box_masks(_halves(n, size), size)
+        masks = box_masks(halves(size)[np.arange(n) % 4], size)
     else:
         assert files is not None, name
         masks = files[np.arange(n) % len(files)]
@@ -134,21 +134,6 @@ def mmagic_boxes(rng: np.random.Generator, n: int, size: int) -> Boxes:
     """
     smallest, largest, margin = -(-108 * size // 256), 128 * size // 256, -(-20 * size // 256)
     return random_boxes(rng, n, size, (smallest, largest), margin)
-
-
-def _touching(rng: np.random.Generator, boxes: Boxes, size: int) -> Boxes:
-    """Move each box to one of the four edges, in place."""
-    side = rng.integers(4, size=len(boxes))
-    axis, far = side % 2, side // 2 == 1
-    row = np.arange(len(boxes))
-    boxes[row, axis] = np.where(far, size - boxes[row, 2 + axis], 0)
-    return boxes
-
-
-def _halves(n: int, size: int) -> Boxes:
-    half = size // 2
-    halves = [(0, 0, size, half), (0, size - half, size, half), (0, 0, half, size), (size - half, 0, half, size)]
-    return np.array(halves)[np.arange(n) % len(halves)]
 
 
 def manifest(splits: Mapping[str, Iterable[MaskSet]], seed: int, images_sha256: str) -> pd.DataFrame:

@@ -140,7 +140,7 @@ def _overlay(tree: Any, overlay: Any, path: Path, prefix: str = "") -> None:
         if isinstance(value, dict) and isinstance(tree.get(key), dict):
             _overlay(tree[key], value, path, f"{prefix}{key}.")
         else:
-            tree[key] = _flow(value) if isinstance(value, list) else value
+            tree[key] = _laid_out(value)
 
 
 def commented_yaml() -> YAML:
@@ -153,10 +153,22 @@ def commented_yaml() -> YAML:
     return yaml
 
 
-def _flow(values: list[Any]) -> CommentedSeq:
-    sequence = CommentedSeq(values)
-    sequence.fa.set_flow_style()  # [24, 32] on one line
+def _laid_out(value: Any) -> Any:
+    """Lay out lists: [24, 32] on one line, and several sections on a line each."""
+    if not isinstance(value, list):
+        return value
+    several = any(isinstance(item, Mapping) for item in value)
+    sequence = CommentedSeq(_one_line(item) if several else item for item in value)
+    if not several:
+        sequence.fa.set_flow_style()
     return sequence
+
+
+def _one_line(section: Any) -> Any:
+    if isinstance(section, Mapping):
+        section = CommentedMap((key, _laid_out(value)) for key, value in section.items())
+        section.fa.set_flow_style()
+    return section
 
 
 def costs(params: Params) -> list[str]:

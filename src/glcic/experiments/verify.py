@@ -51,6 +51,7 @@ USERS_FILES = (
     ("download", "image_folder", "split_file"),
     ("masks", "folder"),
     ("evaluate", "mask_folder", "folder"),
+    ("pretrain_generator", "init", "path"),
 )
 
 ALL_SETS = "all"  # in place of a mask set: the mean over all mask sets
@@ -471,9 +472,10 @@ def _at_hand(params: Params, project: Path) -> dict[str, Any]:
         section: Any = tree
         for key in keys:
             section = section[key] or {}
-        path = section.get(name)
-        if path is not None and not (project / path).exists():
-            section[name] = str(paths.given(path).resolve())
+        for one in section if isinstance(section, list) else [section]:  # several kinds of masks
+            path = one.get(name)
+            if path is not None and not (project / path).exists():
+                one[name] = str(paths.given(path).resolve())
     return tree
 
 

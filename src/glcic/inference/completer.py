@@ -50,6 +50,7 @@ class Completer:
         preprocessor: preprocessing with the fill, mask dilation and range of the training.
         image_size: side of the training images, in pixels.
         steps: number of training steps in the stage that wrote the weights; 0 if it trained nothing.
+        init: SHA-256 of the weights that this stage started from; None if from random ones, or from those of a stage.
     """
 
     def __init__(self, weights: Path, device: torch.device | str = "cpu") -> None:
@@ -72,6 +73,7 @@ class Completer:
             mean_pixel = torch.tensor(MEAN_PIXEL.validate_python(about["mean_pixel"]))
             self.image_size: int = about["image_size"]
             self.steps: int = about["step"]
+            self.init: str | None = about.get("init")
         except (KeyError, RuntimeError, ValidationError):
             raise UserError(f"{weights}: not the weights of a generator; name another file") from None
         self.preprocessor = Preprocessor(input_params, mean_pixel.to(self.device))

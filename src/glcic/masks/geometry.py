@@ -48,6 +48,21 @@ def centered_corners(boxes: Boxes, size: int, window: int) -> NDArray[np.int64]:
     return np.clip(corner, 0, size - window)
 
 
+def touching(rng: np.random.Generator, boxes: Boxes, size: int) -> Boxes:
+    """Move each of the boxes (N, 4) to one of the four edges of an image of side `size`, all equally likely, in place."""
+    side = rng.integers(4, size=len(boxes))
+    axis, far = side % 2, side // 2 == 1
+    row = np.arange(len(boxes))
+    boxes[row, axis] = np.where(far, size - boxes[row, 2 + axis], 0)
+    return boxes
+
+
+def halves(size: int) -> Boxes:
+    """The left, right, upper and lower half of an image of side `size`, as boxes (4, 4)."""
+    half = size // 2
+    return np.array([(0, 0, size, half), (0, size - half, size, half), (0, 0, half, size), (size - half, 0, half, size)])
+
+
 def box_masks(boxes: Boxes, size: int) -> Masks:
     """Masks (N, 1, S, S) of boxes (N, 4) in images of side `size`, 1 in the hole."""
     place = np.arange(size)

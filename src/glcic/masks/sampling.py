@@ -1,11 +1,11 @@
-"""Random training masks: one or several boxes, the center, brush strokes, or files.
+"""Random training masks: boxes, the center, boxes at an edge, halves, brush strokes, files, or a mixture of these.
 
 Masks are (N, 1, S, S), uint8, 1 in the hole; none is empty. Only strokes need OpenCV, which is slow to import in each
 training process, so it is imported where they are drawn.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -13,8 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glcic.masks.files import read_masks
-from glcic.masks.geometry import Masks, bounding_boxes, box_masks, centered_corners, random_boxes, random_corners
-from glcic.params import BoxMasks, CenterMask, MaskParams, StrokeMasks
+from glcic.masks.geometry import (
+    Masks,
+    bounding_boxes,
+    box_masks,
+    centered_corners,
+    halves,
+    random_boxes,
+    random_corners,
+    touching,
+)
+from glcic.params import AnyKind, BorderMasks, BoxMasks, CenterMask, HalfMasks, MaskParams, StrokeMasks
 from glcic.paths import given
 
 DrawMasks = Callable[[np.random.Generator, int], Masks]
@@ -42,7 +51,7 @@ class MaskSampler:
     def __init__(self, masks: MaskParams, image_size: int, local_window: int) -> None:
         self.image_size = image_size
         self.local_window = local_window
-        self._masks = _mask_drawer(masks, image_size)
+        self._masks = _drawer_of_all(masks, image_size)
 
     def sample(self, rng: np.random.Generator, n: int) -> tuple[Masks, NDArray[np.int64], NDArray[np.int64]]:
         """Draw n masks.
@@ -56,21 +65,53 @@ class MaskSampler:
         return masks, window, random_corners(rng, n, self.image_size, self.local_window)
 
 
-def _mask_drawer(masks: MaskParams, image_size: int) -> DrawMasks:
+def _drawer_of_all(masks: MaskParams, image_size: int) -> DrawMasks:
     # Partial functions, not lambdas, because they are pickled for the loader workers.
-    if isinstance(masks, BoxMasks):
+    if not isinstance(masks, list):
+        return _drawer(masks, image_size, "masks")
+    drawers = [_drawer(kind, image_size, f"masks.{k}") for k, kind in enumerate(masks)]
+    return partial(mixed_masks, drawers=drawers, weights=[kind.weight or 0.0 for kind in masks])
+
+
+def _drawer(kind: AnyKind, image_size: int, section: str) -> DrawMasks:
+    if isinstance(kind, BoxMasks):
         return partial(
             random_box_masks,
             image_size=image_size,
-            size_range=(masks.size_range[0], masks.size_range[1]),
-            margin=masks.margin,
-            num_boxes=(masks.num_boxes[0], masks.num_boxes[1]),
+            size_range=(kind.size_range[0], kind.size_range[1]),
+            margin=kind.margin,
+            num_boxes=(kind.num_boxes[0], kind.num_boxes[1]),
         )
-    if isinstance(masks, CenterMask):
-        return partial(center_masks, image_size=image_size, size=masks.size)
-    if isinstance(masks, StrokeMasks):
-        return partial(stroke_masks, image_size=image_size, area_ratio=(masks.area_ratio[0], masks.area_ratio[1]))
-    return partial(file_masks, masks=read_masks(given(masks.folder), masks.sha256, "masks.sha256", image_size))
+    if isinstance(kind, CenterMask):
+        return partial(center_masks, image_size=image_size, size=kind.size)
+    if isinstance(kind, BorderMasks):
+        return partial(border_masks, image_size=image_size, size_range=(kind.size_range[0], kind.size_range[1]))
+    if isinstance(kind, HalfMasks):
+        return partial(half_masks, image_size=image_size)
+    if isinstance(kind, StrokeMasks):
+        return partial(stroke_masks, image_size=image_size, area_ratio=(kind.area_ratio[0], kind.area_ratio[1]))
+    return partial(file_masks, masks=read_masks(given(kind.folder), kind.sha256, f"{section}.sha256", image_size))
+
+
+def mixed_masks(rng: np.random.Generator, n: int, drawers: Sequence[DrawMasks], weights: Sequence[float]) -> Masks:
+    """Draw masks of several kinds.
+
+    Args:
+        rng: source of randomness; a single kind takes as much of it as by itself.
+        n: number of masks.
+        drawers: one for each kind.
+        weights: how often each kind is drawn, in proportion to the sum.
+
+    Returns:
+        (n, 1, S, S), uint8, 1 in the hole.
+    """
+    if len(drawers) == 1:
+        return drawers[0](rng, n)
+    kinds = rng.choice(len(drawers), size=n, p=np.array(weights) / sum(weights))
+    drawn = [draw(rng, int(count)) for draw, count in zip(drawers, np.bincount(kinds, minlength=len(drawers)), strict=True) if count]
+    masks = np.empty((n, *drawn[0].shape[1:]), np.uint8)
+    masks[np.argsort(kinds, kind="stable")] = np.concatenate(drawn)
+    return masks
 
 
 def center_masks(rng: np.random.Generator, n: int, image_size: int, size: int) -> Masks:
@@ -105,6 +146,16 @@ def random_box_masks(
     masks = box_masks(boxes, image_size).reshape(n, num_boxes[1], image_size, image_size)
     masks *= (np.arange(num_boxes[1]) < count[:, None])[:, :, None, None]
     return masks.max(axis=1, keepdims=True)
+
+
+def border_masks(rng: np.random.Generator, n: int, image_size: int, size_range: tuple[int, int]) -> Masks:
+    """Masks (n, 1, S, S) of random boxes that touch an edge, each edge equally likely; sides as in `random_boxes`."""
+    return box_masks(touching(rng, random_boxes(rng, n, image_size, size_range, 0), image_size), image_size)
+
+
+def half_masks(rng: np.random.Generator, n: int, image_size: int) -> Masks:
+    """Masks (n, 1, S, S) of half of the image: left, right, upper or lower, equally likely."""
+    return box_masks(halves(image_size)[rng.integers(4, size=n)], image_size)
 
 
 def stroke_masks(rng: np.random.Generator, n: int, image_size: int, area_ratio: tuple[float, float]) -> Masks:

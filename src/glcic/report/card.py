@@ -5,7 +5,7 @@ from typing import Any
 
 from glcic.evaluation.definitions import ALL
 from glcic.files import write_text
-from glcic.params import GlcicParams, Input, Params, Reconstruction
+from glcic.params import AnyKind, GlcicParams, Input, Params, Reconstruction, WeightsFile, kinds_of
 from glcic.report.formatting import comparisons, estimate, failures, number, percent
 from glcic.report.published import MASK_SET, SOURCES
 from glcic.report.report_data import METHOD, ReportData
@@ -31,7 +31,7 @@ def write_card(path: Path, report_data: ReportData) -> None:
         filled=filled(params.input),
         phases=phases(params),
         discriminator=params.networks.discriminator.model_dump(mode="json"),
-        masks=params.masks.model_dump(mode="json"),
+        masks=masks(params),
         metrics=[ALL[name] for name in report_data.metrics],
         scores=scores(report_data),
         compared=comparisons(report_data.differences, MASK_SET) if MASK_SET in report_data.methods else [],
@@ -41,6 +41,21 @@ def write_card(path: Path, report_data: ReportData) -> None:
         number=number,
     )
     write_text(path, text)
+
+
+def masks(params: Params) -> str:
+    """Describe the masks of the training in a phrase."""
+    kinds = kinds_of(params.masks)
+    total = sum(kind.weight or 1.0 for kind in kinds)
+    return "; ".join(
+        (f"{100 * (kind.weight or 1.0) / total:.3g} % " if len(kinds) > 1 else "") + _kind(kind) for kind in kinds
+    )
+
+
+def _kind(kind: AnyKind) -> str:
+    bounds = kind.model_dump(mode="json", exclude={"name", "weight", "folder"})
+    listed = ", ".join(f"{name} {value}" for name, value in bounds.items())
+    return f"`{kind.name}`" + (f" ({listed})" if listed else "")
 
 
 def network(params: Params) -> str:
@@ -76,7 +91,10 @@ def phases(params: Params) -> list[tuple[str, str]]:
     weight = f"α {fixed:g}" if fixed is not None else f"α from the norms of the gradients (ratio {ratio:g})"
     loss = params.gan.loss
     found = {
-        "pretrain_generator": (alone, f"{_reconstruction(alone.reconstruction)}; {_optimizer(alone.optimizer)}"),
+        "pretrain_generator": (
+            alone,
+            f"{_reconstruction(alone.reconstruction)}; {_optimizer(alone.optimizer)}{_start(alone.init)}",
+        ),
         "pretrain_discriminators": (discriminators, f"{loss}; {_optimizer(discriminators.optimizer)}"),
         "train_joint": (
             joint,
@@ -99,6 +117,10 @@ def _reconstruction(section: Reconstruction) -> str:
     where = {"hole": "the hole", "dilated": "the widened hole", "whole": "the image"}[section.region]
     used = [name if weight == 1 else f"{weight:g} × {name}" for name, weight in terms.items() if weight]
     return f"{' + '.join(used)} over {where}"
+
+
+def _start(init: WeightsFile | None) -> str:
+    return f"; starts from the weights with SHA-256 `{init.sha256}`" if init else ""
 
 
 def _optimizer(section: Any) -> str:
