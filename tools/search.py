@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def score(weights: Path, mask_sets: list[str]) -> pd.DataFrame:
     """Mean scores of a generator on the validation split, a row per mask set."""
     params = load(paths.PARAMS)
     val = PackedImages(paths.IMAGES, "val")
-    methods = Methods({"completion": Completer(weights)})
+    methods = Methods({"completion": partial(Completer(weights), batch_size=32, allow_large=True)})
     found = []
     with Scorer(methods, batch_size=32, processes=params.runtime.num_threads) as scorer:
         for name in mask_sets:
