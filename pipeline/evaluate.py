@@ -28,7 +28,7 @@ from pipeline import stage
 
 
 def main(params: Params) -> None:
-    """Write reports/masks.csv, metrics.json, methods.csv, validation.csv, scores.csv, the masks and the figures.
+    """Write reports/masks.csv, metrics.json, methods.csv, validation.csv, scores.csv, looks.csv, masks and figures.
 
     All methods are scored on the test split. Only the last phase's generator is scored on the validation split, which
     serves to choose among configurations.
@@ -70,10 +70,11 @@ def main(params: Params) -> None:
             scorer.score(packed["test"], mask_set, given={"nearest": _chosen(training, nearest)})
             for mask_set, nearest in zip(sets["test"], of_test, strict=True)
         ]
-    of_split = [table.assign(split=split) for split, found in (("val", val), ("test", test)) for table, _ in found]
+    of_split = [one.images.assign(split=split) for split, found in (("val", val), ("test", test)) for one in found]
     scores = pd.concat(of_split, ignore_index=True)
     scores.insert(0, "split", scores.pop("split"))
     write_csv(paths.REPORT.scores, scores.replace([np.inf, -np.inf], np.nan), float_format="%.6g")
+    write_csv(paths.REPORT.looks, pd.concat([one.looks for one in test]).round(6))
     for path, split, found in ((paths.REPORT.methods, "test", test), (paths.REPORT.validation, "val", val)):
         write_text(path, write_methods(means_of(found), images_of(scores[scores["split"] == split])))
     write_text(paths.REPORT.metrics, json.dumps(headline(means_of(val), means_of(test)), indent=2) + "\n")

@@ -72,8 +72,8 @@ def score(weights: Path, mask_sets: list[str]) -> pd.DataFrame:
     found = []
     with Scorer(methods, batch_size=32, processes=params.runtime.num_threads) as scorer:
         for name in mask_sets:
-            scores, _ = scorer.score(val, draw(name, params.evaluate.mask_seed, len(val), val.image_size))
-            found.append({"mask_set": name, **scores[METRICS].mean().to_dict()})
+            scored = scorer.score(val, draw(name, params.evaluate.mask_seed, len(val), val.image_size))
+            found.append({"mask_set": name, **scored.images[METRICS].mean().to_dict(), **scored.sets["completion"]})
     return pd.DataFrame(found)
 
 

@@ -236,7 +236,7 @@ Bounds = Annotated[list[T], Two, AfterValidator(_ordered)]
 class MaskKind(Section):
     """One kind of masks; in a list of several, it has a weight."""
 
-    weight: Annotated[Rate | None, Field(default=None, exclude_if=lambda weight: weight is None)]
+    weight: Annotated[Rate | None, Field(exclude_if=lambda weight: weight is None)] = None
 
 
 class BoxMasks(MaskKind):

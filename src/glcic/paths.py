@@ -61,6 +61,7 @@ class ReportFolder:
         self.methods = folder / "methods.csv"  # mean scores of all methods on the test split
         self.validation = folder / "validation.csv"  # mean scores of our method on the validation split
         self.scores = folder / "scores.csv"  # scores of every image
+        self.looks = folder / "looks.csv"  # scores of whole mask sets, also without each group of people
         self.manifest = folder / "masks.csv"  # the mask sets and their hashes
         self.masks = folder / "masks.npz"  # the masks themselves
         self.intervals = folder / "intervals.csv"

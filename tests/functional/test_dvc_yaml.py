@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from glcic import params as parameters
 from glcic import paths
-from glcic.params import Params, Section, Training
+from glcic.params import MaskKind, Params, Section, Training
 from support.dependencies import ROOT, closure, has_code
 
 STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
@@ -86,6 +86,7 @@ def test_paths_and_dvc_yaml_name_the_same_outputs() -> None:
         **{stage: {paths.MODELS / stage, report.curve(stage)} for stage in paths.TRAINING_STAGES},
         "evaluate": {
             report.scores,
+            report.looks,
             report.masks,
             report.gallery,
             report.metrics,
@@ -122,9 +123,11 @@ def sections(model: type[BaseModel]) -> set[type[BaseModel]]:
 def test_no_parameter_has_a_default() -> None:
     """So that params.py can be neutral: whatever a stage is handed stands in params.yaml, where DVC compares it."""
     found = sections(Params)
-    assert found == {model for model in vars(parameters).values() if is_section(model)} - {Section, Training}
+    bases = {Section, Training, MaskKind}
+    assert found == {model for model in vars(parameters).values() if is_section(model)} - bases
     for model in found:
-        assert all(field.is_required() for field in model.model_fields.values()), model
+        made_up = {name for name, field in model.model_fields.items() if not field.is_required()}
+        assert made_up <= {"weight"}, model  # of masks: None where there is one kind, and refused otherwise
 
 
 def is_section(model: Any) -> bool:

@@ -18,6 +18,7 @@ SHARED = (
     "models/model_card.md",
     "reports/masks.npz",
     "reports/scores.csv",
+    "reports/looks.csv",
 )
 
 
@@ -51,7 +52,7 @@ def test_push_and_pull(finished: Project, tmp_path: Path) -> None:
     clone = project.at(tmp_path / "clone")
     add_remote(clone, storage)
     clone.dvc("pull", "--allow-missing")
-    shared = ("models/*/*", "models/*.md", "reports/scores.csv", "reports/masks.npz")
+    shared = ("models/*/*", "models/*.md", "reports/scores.csv", "reports/looks.csv", "reports/masks.npz")
     assert clone.bytes_of(*shared) == project.bytes_of(*shared)
     assert not (clone.folder / "data/raw").exists()
     # Images are made again, and since they are the same there is nothing to train.

@@ -1,5 +1,6 @@
 """params.yaml: what is refused, and how it is said; and what version 0.1 called it."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from ruamel.yaml import YAML
 
 from glcic.errors import UserError
 from glcic.experiments.presets import apply_preset, overlays_of, preset_names, preset_tree, read_tree
-from glcic.params import handed, leaves, load, load_report, validate
+from glcic.params import handed, leaves, load, load_report, plain, validate
 from glcic.renamed import VALUES, translated
 from support.project import ROOT, default_tree, merge
 
@@ -69,6 +70,8 @@ def test_bad_values_are_refused_by_name(change: dict[str, Any], named: list[str]
         assert part in message
 
 
+HALF = {"name": "half"}
+BOX = {"name": "box", "size_range": [24, 32], "margin": 4, "num_boxes": [1, 1]}
 UNET, CENTER = {"name": "unet_attention", "channels": 32}, {"name": "center", "size": 40}
 SMALL = {  # images for which the discriminator's five convolutions are one too many
     "crop.image_size": 32,
@@ -179,6 +182,19 @@ def changed(changes: dict[str, Any]) -> Any:
         ({"masks": {"name": "strokes", "area_ratio": [0.5, 1.0]}}, "masks.area_ratio.1", "less than 1"),
         ({"masks": {"name": "strokes", "area_ratio": [0.5, 0.1]}}, "masks.area_ratio", "[smallest, largest]"),
         ({"masks.size_range": [24, "a"]}, "masks.size_range.1", "integer"),
+        ({"masks": []}, "masks", "at least 1 item"),
+        ({"masks": "box"}, "masks", "dictionary"),
+        ({"masks": HALF | {"weight": 1.0}}, "masks: weight", "make masks a list of several"),
+        ({"masks": [HALF]}, "masks: each kind in the list needs a weight", "half has none"),
+        ({"masks": [HALF | {"weight": 0.0}]}, "masks.0.weight", "greater than 0"),
+        ({"masks": [HALF | {"weight": 1.0, "size": 3}]}, "masks.0.size", "there is no such parameter"),
+        ({"masks": [HALF | {"weight": 1.0}, {"weight": 1.0, "name": "round"}]}, "masks.1.name", "'round'"),
+        ({"masks": [BOX | {"weight": 1.0, "num_boxes": [3, 1]}]}, "masks.0.num_boxes", "not [3, 1]"),
+        ({"masks": [BOX | {"weight": 1.0, "size_range": [8, 64]}]}, "masks.0.size_range", "leaves nothing"),
+        ({"masks": [BOX | {"weight": 1.0, "margin": 30}]}, "masks.0.size_range and masks.0.margin", "does not fit"),
+        ({"masks": {"name": "border", "size_range": [8, 33]}}, "masks.size_range", "local_window = 32"),
+        ({"pretrain_generator.init": "x"}, "pretrain_generator.init", "dictionary"),
+        ({"pretrain_generator.init": {"path": "x", "sha256": "abc"}}, "pretrain_generator.init.sha256", "match"),
         ({"augmentation.crop": [1.0, 0.5]}, "augmentation.crop", "[smallest, largest]"),
         ({"input.pixel_range": [0, 2]}, "input.pixel_range", "must be [0, 1] or [-1, 1], not [0, 2]"),
         ({"input.fill": 1.5}, "input.fill", "less than or equal to 1, not 1.5"),
@@ -213,6 +229,9 @@ def test_nonsense_is_refused_before_anything_is_computed(changes: dict[str, Any]
         SMALL | {"train_joint.precision": "32-true"},
         {"masks": CENTER, "networks.discriminator": PATCHGAN},  # no window that it could be larger than
         {"masks": {"name": "strokes", "area_ratio": [0.1, 0.9]}},
+        {"masks": HALF},
+        {"masks": [HALF | {"weight": 1.0}, BOX | {"weight": 0.5, "size_range": [20, 36]}]},  # 32 is the window
+        {"pretrain_generator.init": {"path": "x.safetensors", "sha256": "0" * 64}},
         {"networks.generator": UNET, "input.pixel_range": [-1, 1], "crop.image_size": 72},
         {"networks.generator.output_activation": "clamp", "input.pixel_range": [-1, 1]},
         {"networks.generator.output_activation": "clamp"},
@@ -498,3 +517,19 @@ def test_presets_of_version_0_1_are_translated_into_those_of_today(name: str) ->
         assert old != tree
         assert translated(old) == tree
         assert translated(tree) == tree
+
+
+def test_sections_in_a_list_are_leaves_by_number_and_are_handed_as_plain_data() -> None:
+    params = validate(changed({"masks": [HALF | {"weight": 1.0}, BOX | {"weight": 0.5}]}), Path("params.yaml"))
+    assert dict(leaves({"masks": plain(params, "masks")}))[("masks", "1", "size_range")] == [24, 32]
+    assert plain(params, "masks") == params.model_dump(mode="json")["masks"]
+    assert "weight" not in validate(changed({"masks": BOX}), Path("params.yaml")).model_dump()["masks"]
+
+
+def test_a_report_of_before_init_is_read(tmp_path: Path) -> None:
+    tree = changed({})
+    del tree["pretrain_generator"]["init"]
+    with pytest.raises(UserError, match=r"pretrain_generator\.init: is missing"):
+        validate(tree, Path("params.yaml"))
+    (tmp_path / "params.yaml").write_text(json.dumps(tree))
+    assert load_report(tmp_path / "params.yaml").pretrain_generator.init is None

@@ -108,9 +108,7 @@ def _check_init(init: WeightsFile) -> None:
         return
     found = remembered(path, "sha256", listing_of(path), partial(sha256_of, path))
     if found != init.sha256:
-        raise UserError(
-            f"{path}: not the file of pretrain_generator.init.sha256; if it is meant, set that to {found}"
-        )
+        raise UserError(f"{path}: not the file of pretrain_generator.init.sha256; if it is meant, set that to {found}")
 
 
 def _digest(folder: Path) -> str:

@@ -13,12 +13,18 @@ class Metric:
         digits: number of decimals shown.
         higher: whether higher is better.
         meaning: definition, printed in reports.
+        ideal: the value that is best; None: the higher, or the lower, the better.
     """
 
     title: str
     digits: int
     higher: bool
     meaning: str
+    ideal: float | None = None
+
+    def badness(self, value: float) -> float:
+        """How far a value is from the best one; for scores without a best value, only comparisons have a meaning."""
+        return abs(value - self.ideal) if self.ideal is not None else -value if self.higher else value
 
 
 # Metrics of single images; columns of scores.csv and methods.csv.
@@ -49,6 +55,33 @@ EXTRA = {
     },
     "lpips": {"lpips": Metric("LPIPS", 4, False, "learned perceptual distance (AlexNet), Zhang et al., CVPR 2018")},
 }
+# Metrics of whole mask sets: how completions look next to the real images; columns of looks.csv and methods.csv.
+LOOKS = {
+    "swd": Metric(
+        "SWD × 1000",
+        1,
+        False,
+        "sliced Wasserstein distance between 7×7 patches of the completed holes and of the same holes in the real "
+        "images, mean over the levels of a Laplacian pyramid, colors over their standard deviation in the real "
+        "patches, × 1000; after Karras et al., ICLR 2018",
+    ),
+    "seam": Metric(
+        "seam",
+        2,
+        False,
+        "mean absolute difference of neighboring pixels on both sides of the hole's edge, over that in the real "
+        "images: 1 is invisible, below is smoother than real",
+        ideal=1.0,
+    ),
+    "gradient": Metric(
+        "gradient",
+        2,
+        True,
+        "mean gradient magnitude in the hole over that in the real images: 1 is as sharp, below is blurred, above is "
+        "rougher than real",
+        ideal=1.0,
+    ),
+}
 # Optional metrics of whole mask sets (evaluate.extra_metrics); columns of methods.csv only.
 OF_SETS = {
     "fid": Metric(
@@ -62,7 +95,7 @@ OF_SETS = {
     ),
 }
 # All metrics.
-ALL = METRICS | {name: metric for group in EXTRA.values() for name, metric in group.items()} | OF_SETS
+ALL = METRICS | {name: metric for group in EXTRA.values() for name, metric in group.items()} | LOOKS | OF_SETS
 MAIN_METRICS = ("l1_hole", "l1", "psnr", "ssim")  # in Markdown tables; the page of a report has all
 HEADLINE_METRICS = ("l1_hole", "psnr", "ssim")  # in reports/metrics.json, to compare configurations
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from glcic.data.packed import PackedImages
-from glcic.evaluation import definitions
+from glcic.evaluation import definitions, looks
 from glcic.evaluation.mask_sets import MaskSet
 from glcic.evaluation.metrics import score
+from glcic.evaluation.tables import SetScores
 from glcic.inference.nearest import Read
 from glcic.masks.geometry import Pixels
 
@@ -89,9 +90,13 @@ class Methods:
         return {name: completed[name] for name in [*known, *(completed.keys() - set(known))]}
 
 
-Result = tuple[dict[str, Pixels], dict[str, list[dict[str, float]]]]  # composites and scores by method
-# Images, masks, which of them the slow methods complete, composites that exist already, one method alone.
-Task = tuple[Pixels, Pixels, Chosen, dict[str, Pixels], str | None]
+REAL = "real images"  # among the features of methods
+
+
+# Composites, scores and features by method.
+Result = tuple[dict[str, Pixels], dict[str, list[dict[str, float]]], dict[str, looks.Features]]
+# Images, masks, which the slow methods complete, composites that exist already, one method alone, patches per image.
+Task = tuple[Pixels, Pixels, Chosen, dict[str, Pixels], str | None, int]
 
 
 class Scorer:
@@ -149,7 +154,7 @@ class Scorer:
         *,
         alone: str | None = None,
         given: Mapping[str, Read] | None = None,
-    ) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
+    ) -> SetScores:
         """Score the methods on one mask set.
 
         Args:
@@ -158,11 +163,6 @@ class Scorer:
             alone: name of a single method to score, which is no refinement; None scores all methods.
             given: what other methods put into the holes, read by the images' numbers within the split: (n, 3, S, S),
                 uint8. Pixels outside the holes are ignored.
-
-        Returns:
-            A table with one row per method and image that it completed: mask_set, method, row, file, identity, top,
-            left, height, width, area_ratio, margin, brightness (see `_places`), and the metrics. Then the scores of the
-            whole set, {method: {metric: score}}; empty if `extra_metrics` has no metrics of sets.
         """
         methods = self.methods.alone(alone) if alone else self.methods
         chosen = evenly_spaced(len(packed), self.images)
@@ -171,7 +171,9 @@ class Scorer:
             self._distances(packed, of_set) if of_set else None
         )  # before the work starts, because it may raise an error
         found: dict[str, list[dict[str, float]]] = {}
-        kept: dict[str, list[Any]] = {}  # features, for metrics of the whole set
+        kept: dict[str, list[Any]] = {}  # Inception's features, for metrics of the whole set
+        seen: dict[str, list[looks.Features]] = {}
+        patches = looks.patches_per_image(len(packed))
         brightness: list[float] = []
         with tqdm(total=len(packed), desc=f"evaluate {mask_set.name}", unit=" images", disable=None) as bar:
             for start in range(0, len(packed), BLOCK):
@@ -180,7 +182,9 @@ class Scorer:
                 brightness += (images.mean(axis=(1, 2, 3)) / 255).tolist()
                 made = {name: method(images, masks) for name, method in methods.of_blocks.items()}
                 made |= {name: np.where(masks == 1, read(items), images) for name, read in (given or {}).items()}
-                for completed, scored in self._map(images, masks, chosen[items], made, alone):
+                for completed, scored, features in self._map(images, masks, chosen[items], made, alone, patches):
+                    for name, found_there in features.items():
+                        seen.setdefault(name, []).append(found_there)
                     for name, rows in scored.items():
                         found.setdefault(name, []).extend(rows)
                         if distances:
@@ -194,12 +198,19 @@ class Scorer:
         table = pd.concat(tables, ignore_index=True)
         first = ["mask_set", "method"]
         table = table[[*first, *(column for column in table.columns if column not in first)]]
-        if not distances:
-            return table, {}
-        return table, {
-            name: distances.between(torch.cat(parts), chosen if name in definitions.SLOW else None)
-            for name, parts in kept.items()
-        }
+        real, groups = looks.joined(seen.pop(REAL)), looks.groups_of(packed.index)
+        of_looks = []
+        of_sets: dict[str, dict[str, float]] = {}
+        for name, parts in seen.items():
+            some = chosen if name in definitions.SLOW else np.ones(len(packed), bool)
+            compared = looks.compare(looks.joined(parts), real[some], groups[some])
+            of_looks.append(compared.assign(mask_set=mask_set.name, method=name)[[*first, *compared.columns]])
+            of_sets[name] = {metric: float(compared[metric].iloc[0]) for metric in definitions.LOOKS}
+        if distances:
+            for name, vectors in kept.items():
+                among = chosen if name in definitions.SLOW else None
+                of_sets[name] |= distances.between(torch.cat(vectors), among)
+        return SetScores(table, of_sets, pd.concat(of_looks, ignore_index=True))
 
     def _distances(self, packed: PackedImages, kinds: Collection[str]) -> "SetDistances":
         """Distances to the ground truth of a split, whose features are computed only once."""
@@ -210,31 +221,40 @@ class Scorer:
         return self._to[packed]
 
     def _map(
-        self, images: Pixels, masks: Pixels, chosen: Chosen, given: Mapping[str, Pixels], alone: str | None
+        self,
+        images: Pixels,
+        masks: Pixels,
+        chosen: Chosen,
+        given: Mapping[str, Pixels],
+        alone: str | None,
+        patches: int,
     ) -> Iterator[Result]:
         parts = [slice(start, start + self.batch_size) for start in range(0, len(images), self.batch_size)]
         tasks: list[Task] = [
-            (images[p], masks[p], chosen[p], {name: of[p] for name, of in given.items()}, alone) for p in parts
+            (images[p], masks[p], chosen[p], {name: of[p] for name, of in given.items()}, alone, patches) for p in parts
         ]
         work = partial(_complete_and_score, self.methods, self.extra_metrics)
         results = map(work, tasks) if self._pool is None else self._pool.map(_work, tasks)
-        for (truth, _, of_slow, _, _), (completed, scored) in zip(tasks, results, strict=True):
+        for (truth, _, of_slow, *_), (completed, scored, features) in zip(tasks, results, strict=True):
             if self._lpips is not None:
                 for name, rows in scored.items():
                     own = truth[of_slow] if name in definitions.SLOW else truth
                     for row, distance in zip(rows, self._lpips(completed[name], own), strict=True):
                         row["lpips"] = float(distance)
-            yield completed, scored
+            yield completed, scored, features
 
 
 def _complete_and_score(methods: Methods, extra_metrics: Collection[str], task: Task) -> Result:
-    images, masks, chosen, given, alone = task
+    images, masks, chosen, given, alone, patches = task
     completed = (methods.alone(alone) if alone else methods).complete(images, masks, given, chosen)
-    scored = {}
+    where = looks.places(images, masks, patches)
+    scored, features = {}, {REAL: looks.features(images, masks, where)}
     for name, composites in completed.items():
-        own = (images[chosen], masks[chosen]) if name in definitions.SLOW else (images, masks)
+        some = chosen if name in definitions.SLOW else slice(None)
+        own = images[some], masks[some]
         scored[name] = [score(*triple, extra_metrics) for triple in zip(composites, *own, strict=True)]
-    return completed, scored
+        features[name] = looks.features(composites, own[1], [corners[some] for corners in where])
+    return completed, scored, features
 
 
 def evenly_spaced(n: int, k: int | None) -> Chosen:

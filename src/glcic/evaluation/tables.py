@@ -2,19 +2,44 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from glcic.evaluation.definitions import ALL, HEADLINE_METRICS
 
-Found = Sequence[
-    tuple[pd.DataFrame, Mapping[str, Mapping[str, float]]]
-]  # per mask set: scores of images, and of the set by method
 Images = Mapping[str, Mapping[str, int]]  # mask set → method → number of images that it was scored on
 KEYS = ("mask_set", "method", "images")  # columns of methods.csv besides the metrics
+Clusters = NDArray[np.int64]  # (images,), consecutive numbers from 0: the person on each image
 Scores = dict[str, float | None]  # metric → mean over the images with a finite score; None if there are none
+
+
+class SetScores(NamedTuple):
+    """Scores of methods on one mask set.
+
+    Attributes:
+        images: a row per method and image that it completed: mask_set, method, row, file, identity, top, left, height,
+            width, area_ratio, margin, brightness of the hole and the image, and the metrics.
+        sets: scores of the whole set, {method: {metric: score}}: `definitions.LOOKS`, and those of
+            `definitions.OF_SETS` that were asked for.
+        looks: a row per method and group of people that is left out: mask_set, method, and `looks.compare`'s columns.
+    """
+
+    images: pd.DataFrame
+    sets: dict[str, dict[str, float]]
+    looks: pd.DataFrame
+
+
+def clusters_of(images: pd.DataFrame) -> Clusters:
+    """Assign each image to a cluster, (images,).
+
+    Images with the same `identity` form a cluster; an image without one is a cluster by itself, known by its `row`.
+    """
+    alone = "image " + images["row"].astype(str)
+    return pd.factorize(alone.where(images["identity"].isna(), "person " + images["identity"].astype(str)))[0]
 
 
 def metrics_of(columns: pd.Index) -> list[str]:
@@ -41,7 +66,7 @@ def means(scores: pd.DataFrame) -> dict[str, dict[str, Scores]]:
     return result
 
 
-def means_of(found: Found) -> dict[str, dict[str, Scores]]:
+def means_of(found: Iterable[SetScores]) -> dict[str, dict[str, Scores]]:
     """Average scores over images, and add the metrics of whole sets.
 
     Args:
@@ -51,10 +76,10 @@ def means_of(found: Found) -> dict[str, dict[str, Scores]]:
         {mask set: {method: scores}}, rounded to 1e-6.
     """
     result: dict[str, dict[str, Scores]] = {}
-    for table, of_set in found:
-        for mask_set, by_method in means(table).items():
+    for scored in found:
+        for mask_set, by_method in means(scored.images).items():
             result[mask_set] = {
-                method: by | {name: rounded(value) for name, value in of_set.get(method, {}).items()}
+                method: by | {name: rounded(value) for name, value in scored.sets.get(method, {}).items()}
                 for method, by in by_method.items()
             }
     return result

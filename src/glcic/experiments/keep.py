@@ -55,7 +55,7 @@ def keep_report(name: str) -> None:
     report_data = replace(
         read_report(paths.REPORT.folder, params, paths.IMAGES_SUMMARY, paths.GENERATOR), place=folder.as_posix()
     )
-    hashed = [path for path in (*HASHED, paths.REPORT.scores, paths.REPORT.masks) if path.exists()]
+    hashed = [path for path in (*HASHED, paths.REPORT.scores, paths.REPORT.looks, paths.REPORT.masks) if path.exists()]
     (folder / "curves").mkdir(parents=True, exist_ok=True)
     for table in TABLES:
         shutil.copyfile(table, folder / table.name)

@@ -29,10 +29,12 @@ from glcic.files import write_csv, write_text
 from glcic.images import reader
 from glcic.masks.geometry import Pixels
 from glcic.params import load
+from glcic.report import jackknife
 from glcic.report.bootstrap import Bootstrap, differences, in_words, intervals
 from glcic.report.formatting import change, markdown, method_title
 from glcic.report.report_data import Scored, records
 from glcic.report.tables import on_fewer, scores
+from glcic.report.write import in_order
 
 MANIFEST = "manifest.csv"
 HASHES = {"masks": "sha256", "images": "images_sha256"}  # its columns
@@ -239,12 +241,19 @@ def score_system(folder: Path, name: str) -> None:
         for mask_set in sets:
             masks = stored(paths.REPORT.masks, "test", mask_set, packed.image_size)
             found.append(scorer.score(packed, masks, given={name: completions(folder, packed, masks).__getitem__}))
-    theirs = pd.concat([scores for scores, _ in found], ignore_index=True).replace([np.inf, -np.inf], np.nan)
+    theirs = pd.concat([one.images for one in found], ignore_index=True).replace([np.inf, -np.inf], np.nan)
     ours = pd.read_csv(paths.REPORT.scores)
     ours = ours[(ours["split"] == "test") & ours["mask_set"].isin(sets)]
     together = pd.concat([ours, theirs], ignore_index=True)[[name for name in theirs.columns if name in ours.columns]]
     bootstrap = Bootstrap(params.report.bootstrap_samples, params.report.confidence_level, params.seed)
     sure, paired = intervals(together, bootstrap), differences(together, name, bootstrap)
+    of_sets = pd.concat([one.looks for one in found], ignore_index=True)
+    if paths.REPORT.looks.exists():
+        ours_of_sets = pd.read_csv(paths.REPORT.looks)
+        of_sets = pd.concat([ours_of_sets[ours_of_sets["mask_set"].isin(sets)], of_sets], ignore_index=True)
+    sure = in_order([sure, jackknife.intervals(of_sets, bootstrap.confidence_level)], sure, ["mask_set", "method"])
+    between = jackknife.differences(of_sets, name, bootstrap.confidence_level)
+    paired = in_order([paired, between], paired, ["mask_set"])
     for table, file in ((theirs, "scores.csv"), (sure, "intervals.csv"), (paired, "differences.csv")):
         write_csv(folder / file, table, float_format="%.6g")
     reported = read_methods(paths.REPORT.methods.read_text(encoding="utf-8"))

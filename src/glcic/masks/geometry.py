@@ -49,7 +49,7 @@ def centered_corners(boxes: Boxes, size: int, window: int) -> NDArray[np.int64]:
 
 
 def touching(rng: np.random.Generator, boxes: Boxes, size: int) -> Boxes:
-    """Move each of the boxes (N, 4) to one of the four edges of an image of side `size`, all equally likely, in place."""
+    """Move each of the boxes (N, 4), in place, to one of the edges of an image of side `size`, all equally likely."""
     side = rng.integers(4, size=len(boxes))
     axis, far = side % 2, side // 2 == 1
     row = np.arange(len(boxes))
@@ -60,7 +60,9 @@ def touching(rng: np.random.Generator, boxes: Boxes, size: int) -> Boxes:
 def halves(size: int) -> Boxes:
     """The left, right, upper and lower half of an image of side `size`, as boxes (4, 4)."""
     half = size // 2
-    return np.array([(0, 0, size, half), (0, size - half, size, half), (0, 0, half, size), (size - half, 0, half, size)])
+    return np.array(
+        [(0, 0, size, half), (0, size - half, size, half), (0, 0, half, size), (size - half, 0, half, size)]
+    )
 
 
 def box_masks(boxes: Boxes, size: int) -> Masks:

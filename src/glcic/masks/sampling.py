@@ -108,7 +108,11 @@ def mixed_masks(rng: np.random.Generator, n: int, drawers: Sequence[DrawMasks], 
     if len(drawers) == 1:
         return drawers[0](rng, n)
     kinds = rng.choice(len(drawers), size=n, p=np.array(weights) / sum(weights))
-    drawn = [draw(rng, int(count)) for draw, count in zip(drawers, np.bincount(kinds, minlength=len(drawers)), strict=True) if count]
+    drawn = [
+        draw(rng, int(count))
+        for draw, count in zip(drawers, np.bincount(kinds, minlength=len(drawers)), strict=True)
+        if count
+    ]
     masks = np.empty((n, *drawn[0].shape[1:]), np.uint8)
     masks[np.argsort(kinds, kind="stable")] = np.concatenate(drawn)
     return masks

@@ -18,13 +18,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from glcic.evaluation.tables import metrics_of
+from glcic.evaluation.tables import Clusters, clusters_of, metrics_of
 
 WORD = b"bootstrap"  # added to the seed, to give a separate stream of random numbers
 DRAWN_AT_ONCE = 2**22  # counts per batch of resamples, which limits memory
 
 Floats = NDArray[np.float64]
-Clusters = NDArray[np.int64]  # (images,), consecutive numbers from 0: the person on each image
 
 
 @dataclass(frozen=True)
@@ -113,15 +112,6 @@ class Bootstrap:
             times = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size).astype(np.float64)
             with np.errstate(invalid="ignore"):
                 yield (times @ of.sums) / (times @ of.numbers)
-
-
-def clusters_of(images: pd.DataFrame) -> Clusters:
-    """Assign each image to a cluster, (images,).
-
-    Images with the same `identity` form a cluster; an image without one is a cluster by itself, known by its `row`.
-    """
-    alone = "image " + images["row"].astype(str)
-    return pd.factorize(alone.where(images["identity"].isna(), "person " + images["identity"].astype(str)))[0]
 
 
 def names_of(column: pd.Series) -> list[str]:

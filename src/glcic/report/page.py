@@ -93,6 +93,8 @@ def _context(report_data: ReportData) -> dict[str, Any]:
         "sliced_fewer": tables.on_fewer(report_data, set(report_data.slices["method"])),
         "compared": {name: comparisons(report_data.differences, name) for name in mask_sets},
         "differences": {name: tables.differences(report_data, name) for name in mask_sets},
+        "joint": tables.joint_phase(report_data),
+        "joint_metrics": [ALL[name] for name in tables.JOINT_METRICS],
         "published": tables.beside_published(report_data, params.preset),
         "published_columns": list(MMAGIC_COLUMNS.values()),
         "theirs": MMAGIC,

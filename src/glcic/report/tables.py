@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from glcic.evaluation.definitions import ALL
+from glcic.evaluation.definitions import ALL, LOOKS
 from glcic.report.bootstrap import sign
 from glcic.report.formatting import change, interval, listed, method_title, number
 from glcic.report.published import DIGITS, MASK_SET, MMAGIC, MMAGIC_COLUMNS
@@ -69,7 +69,7 @@ def scores(scored: Scored, mask_set: str) -> list[TableRow]:
         cells = []
         for metric, mean in means.items():
             known = [score for other in methods.values() if (score := other[metric]) is not None]
-            best = max(known, default=None) if ALL[metric].higher else min(known, default=None)
+            best = min(known, key=ALL[metric].badness, default=None)
             row = scored.interval(mask_set, method, metric)
             undefined = int(row.get("undefined", 0))
             cells.append(
@@ -96,12 +96,36 @@ def differences(report_data: ReportData, mask_set: str) -> tuple[list[str], list
         by_metric = {row.metric: row for row in records(of_other)}
         cells = []
         for metric in metrics:
-            row = by_metric[metric]
+            if (row := by_metric.get(metric)) is None:  # of whole sets, where the methods completed different images
+                cells.append(Cell("–"))
+                continue
             outcome = sign(row.low, row.high, ALL[metric].higher)
             value, _, between = change(row, ALL[metric].digits).partition(" ")
             cells.append(Cell(value, between, VERDICTS[outcome] if between else "", outcome == 1))
         rows.append(TableRow(_named(report_data, mask_set, str(other)), cells))
     return [ALL[metric].title for metric in metrics], rows
+
+
+JOINT_METRICS = ("psnr", *LOOKS)  # before and after the joint phase
+
+
+def joint_phase(report_data: ReportData) -> list[TableRow]:
+    """Make the table of what the joint phase changes, a row per mask set; empty if there is nothing to compare."""
+    rows = []
+    for mask_set, methods in report_data.methods.items():
+        before, after = methods.get("pretrained"), methods.get(METHOD)
+        if before is None or after is None or not all(metric in after for metric in JOINT_METRICS):
+            return []
+        cells = []
+        for metric in JOINT_METRICS:
+            digits = ALL[metric].digits
+            values = before[metric], after[metric]
+            relative = ""
+            if metric == "swd" and None not in values and values[0]:
+                relative = f"{100 * (values[1] / values[0] - 1):+.0f} %".replace("-", "−")  # type: ignore[operator]
+            cells.append(Cell(" → ".join(number(value, digits) for value in values), note=relative))
+        rows.append(TableRow(mask_set, cells))
+    return rows
 
 
 def beside_published(scored: Scored, preset: str) -> list[TableRow]:

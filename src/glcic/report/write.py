@@ -3,13 +3,16 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from glcic.errors import UserError
-from glcic.evaluation.tables import means
+from glcic.evaluation.definitions import LOOKS
+from glcic.evaluation.tables import means, rounded
 from glcic.files import write_csv
 from glcic.params import Params
 from glcic.paths import ReportFolder
+from glcic.report import jackknife
 from glcic.report.bootstrap import Bootstrap, differences, intervals
 from glcic.report.card import write_card
 from glcic.report.page import write_page
@@ -59,10 +62,42 @@ def write_statistics(folder: Path, bootstrap: Bootstrap) -> None:
     if test.empty:
         raise UserError(f"{files.scores}: no scores of the test split; run `dvc repro`")
     _refuse_other_means(files, test)
-    write_csv(files.intervals, intervals(test, bootstrap).round(6))
-    write_csv(files.differences, differences(test, METHOD, bootstrap).round(6))
+    of_images, between = intervals(test, bootstrap), differences(test, METHOD, bootstrap)
+    if files.looks.is_file():  # reports of before 0.3 have none
+        looks, level = read_table(files.looks), bootstrap.confidence_level
+        _refuse_other_looks(files, looks)
+        of_images = in_order([of_images, jackknife.intervals(looks, level)], of_images, ["mask_set", "method"])
+        between = in_order([between, jackknife.differences(looks, METHOD, level)], between, ["mask_set"])
+    write_csv(files.intervals, of_images.round(6))
+    write_csv(files.differences, between.round(6))
     size = int(manifest["size"].iloc[0])
     write_csv(files.slices, slices(test, shown_methods(test), size, bootstrap).round(6))
+
+
+def in_order(parts: list[pd.DataFrame], first: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Put tables together, with the rows of each key where the first table has them."""
+    together = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    known = {key: k for k, key in enumerate(dict.fromkeys(first[keys].itertuples(index=False, name=None)))}
+    ranks = [known.get(key, len(known)) for key in together[keys].itertuples(index=False, name=None)]
+    return together.iloc[np.argsort(ranks, kind="stable")].reset_index(drop=True)
+
+
+def _refuse_other_looks(files: ReportFolder, looks: pd.DataFrame) -> None:
+    """Compare the scores of whole mask sets, which DVC's cache may have damaged, with those in methods.csv.
+
+    Raises:
+        UserError: they differ.
+    """
+    reported = read_scored(files.folder).methods
+    for row in looks[looks["left_out"] == 0].to_dict("records"):
+        of_method = reported.get(row["mask_set"], {}).get(row["method"], {})
+        for metric in LOOKS:
+            if rounded(row[metric]) != of_method.get(metric):
+                raise UserError(
+                    f"{files.looks}: damaged: its {metric} of {row['method']} on {row['mask_set']} is {row[metric]}, "
+                    f"but {files.methods.name} says {of_method.get(metric)}; score again with `dvc repro --force "
+                    "--single-item evaluate`"
+                )
 
 
 def _refuse_other_means(files: ReportFolder, test: pd.DataFrame) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from glcic import paths
-from glcic.evaluation.definitions import METRICS
+from glcic.evaluation.definitions import LOOKS, METRICS
 from glcic.evaluation.tables import read_methods
 from glcic.files import digest_of_files
 from glcic.params import leaves, refuse_models_of_others
@@ -196,7 +196,7 @@ def _scores(outputs: Outputs) -> dict[str, float]:
     for split, table in (("val", report.validation), ("test", report.methods)):
         by_set = read_methods(table.read_text(encoding="utf-8")) if table.is_file() else {}
         scores = {name: methods.get(METHOD, {}) for name, methods in by_set.items()}
-        found |= {f"{split}/{name}/{metric}": scores[name].get(metric) for name in scores for metric in METRICS}
+        found |= {f"{split}/{name}/{metric}": scores[name].get(metric) for name in scores for metric in METRICS | LOOKS}
     return {name: value for name, value in found.items() if type(value) in (int, float)}  # no bool
 
 

@@ -13,7 +13,16 @@ from glcic.data.packed import PackedImages
 from glcic.errors import UserError
 from glcic.masks.files import folder_digest
 from glcic.masks.geometry import bounding_boxes
-from glcic.params import Augmentation, BoxMasks, CenterMask, FileMasks, MaskParams, StrokeMasks
+from glcic.params import (
+    Augmentation,
+    BorderMasks,
+    BoxMasks,
+    CenterMask,
+    FileMasks,
+    HalfMasks,
+    MaskParams,
+    StrokeMasks,
+)
 from support.project import Project
 
 MASKS = BoxMasks(name="box", size_range=[3, 8], margin=1, num_boxes=[1, 1])
@@ -95,6 +104,9 @@ def test_images_are_of_the_split_and_flips_mirror_them(packed: PackedImages) -> 
         (CenterMask(name="center", size=6), (36, 36)),
         (StrokeMasks(name="strokes", area_ratio=[0.1, 0.3]), (26, 77)),
         (BoxMasks(name="box", size_range=[4, 4], margin=1, num_boxes=[2, 3]), (16, 48)),
+        (BorderMasks(name="border", size_range=[4, 5]), (16, 25)),
+        (HalfMasks(name="half"), (128, 128)),
+        ([HalfMasks(name="half", weight=1), CenterMask(name="center", size=6, weight=1)], (36, 128)),
     ],
 )
 def test_the_section_says_which_masks_are_drawn(

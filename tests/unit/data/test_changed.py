@@ -19,6 +19,7 @@ from glcic.data.changed import check_sources
 from glcic.data.sources import celeba
 from glcic.data.sources import celeba_layout as layout
 from glcic.errors import UserError
+from glcic.files import sha256_of
 from glcic.masks.files import folder_digest
 from glcic.params import Params, validate
 from pipeline import download
@@ -303,7 +304,7 @@ def test_celeba_comes_back_from_dvcs_cache(official: Path, project: Path, monkey
 # --- masks ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("field", ["masks", "evaluate.mask_folder"])
+@pytest.mark.parametrize("field", ["masks", "masks.1", "evaluate.mask_folder"])
 def test_changed_masks_are_found(project: Path, field: str) -> None:
     folder = project / "data/my masks"
     folder.mkdir(parents=True)
@@ -314,6 +315,8 @@ def test_changed_masks_are_found(project: Path, field: str) -> None:
     tree = default_tree()
     if field == "masks":
         tree["masks"] = {"name": "files", **given}
+    elif field == "masks.1":
+        tree["masks"] = [{"weight": 1.0, "name": "half"}, {"weight": 0.5, "name": "files", **given}]
     else:
         merge(tree, {"evaluate": {"mask_sets": ["files"]}})
         tree["evaluate"]["mask_folder"] = given
@@ -328,3 +331,20 @@ def test_changed_masks_are_found(project: Path, field: str) -> None:
     check_sources(params)
     shutil.rmtree(folder)
     check_sources(params)
+
+
+# --- weights --------------------------------------------------------------------------------------
+
+
+def test_changed_weights_that_a_training_starts_from_are_found(project: Path) -> None:
+    path = project / "mine.safetensors"
+    path.write_bytes(b"weights")
+    tree = default_tree()
+    tree["pretrain_generator"]["init"] = {"path": "mine.safetensors", "sha256": sha256_of(path)}
+    params = validate(tree, Path("params.yaml"))
+    check_sources(params)
+    path.write_bytes(b"others")
+    with pytest.raises(UserError, match=rf"pretrain_generator\.init\.sha256; .* set that to {sha256_of(path)}"):
+        check_sources(params)
+    path.unlink()
+    check_sources(params)  # the stage says so if it needs them

@@ -22,7 +22,7 @@ from torchvision.models import alexnet
 
 from glcic.data.packed import PackedImages
 from glcic.errors import UserError
-from glcic.evaluation.definitions import METRICS
+from glcic.evaluation.definitions import LOOKS, METRICS
 from glcic.evaluation.mask_sets import draw
 from glcic.evaluation.perceptual import Lpips, SetDistances
 from glcic.evaluation.scorer import Methods, Scorer
@@ -201,7 +201,7 @@ def test_a_scorer_takes_them_on_request(cropped: Project) -> None:
     with Scorer(methods, batch_size=3, processes=1, extra_metrics=["lpips", "kid"]) as scorer:
         found = scorer.score(packed, mask_set)
     scores = means_of([found])["center"]
-    assert list(scores["telea"]) == [*METRICS, "lpips", "kid"]
+    assert list(scores["telea"]) == [*METRICS, "lpips", *LOOKS, "kid"]
     truth = packed.read(np.arange(len(packed)))
     completed = inpaint(truth, mask_set.masks, "telea")
     assert scores["telea"]["kid"] == pytest.approx(distances(truth, completed, ["kid"])["kid"], abs=1e-6)

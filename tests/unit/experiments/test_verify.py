@@ -184,6 +184,11 @@ def test_a_clone_finds_the_files_that_the_commit_lacks(tmp_path: Path, monkeypat
     assert found["download"]["image_folder"]["split_file"] == str(here / "data/split")
     assert found["masks"]["folder"] == str(here / "data/masks")
     assert found["evaluate"]["mask_folder"]["folder"] == "committed"
+    tree["masks"] = [{"weight": 1.0, "name": "half"}, {"weight": 2.0, **tree["masks"]}]
+    tree["pretrain_generator"]["init"] = {"path": "data/split", "sha256": "0" * 64}
+    found = _at_hand(validate(tree, paths.PARAMS), clone)
+    assert found["masks"][1]["folder"] == str(here / "data/masks")
+    assert found["pretrain_generator"]["init"]["path"] == str(here / "data/split")
     assert _environment()["GLCIC_IMAGES"] == str(here / "data/masks")
     assert _at_hand(validate(default_tree(), paths.PARAMS), clone) == default_tree()
 

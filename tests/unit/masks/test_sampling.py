@@ -1,5 +1,6 @@
 """Training masks keep to their bounds, reach them, and depend on the random numbers alone."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,17 @@ from scipy import ndimage
 from glcic.errors import UserError
 from glcic.masks.files import folder_digest, mask_files
 from glcic.masks.geometry import bounding_boxes, box_masks, random_boxes
-from glcic.masks.sampling import center_masks, file_masks, random_box_masks, stroke_masks
+from glcic.masks.sampling import (
+    MaskSampler,
+    border_masks,
+    center_masks,
+    file_masks,
+    half_masks,
+    mixed_masks,
+    random_box_masks,
+    stroke_masks,
+)
+from glcic.params import BoxMasks, HalfMasks
 from support.pictures import smooth
 
 
@@ -210,3 +221,50 @@ def test_file_masks_picks_all_of_them() -> None:
     picked = file_masks(np.random.default_rng(0), 1000, masks)
     assert picked.shape == (1000, 1, 5, 1)
     assert picked.sum(axis=0).min() > 150
+
+
+def test_border_masks_touch_each_edge_equally_often() -> None:
+    masks = border_masks(np.random.default_rng(0), 2000, 32, (6, 9))
+    boxes = bounding_boxes(masks)
+    assert np.array_equal(masks, box_masks(boxes, 32))
+    assert boxes[:, 2:].min() == 6
+    assert boxes[:, 2:].max() == 9
+    ends = boxes[:, :2] + boxes[:, 2:]
+    touching = np.stack([boxes[:, 0] == 0, boxes[:, 1] == 0, ends[:, 0] == 32, ends[:, 1] == 32])
+    assert touching.any(axis=0).all()
+    assert (touching.mean(axis=1) > 0.23).all()  # a box in a corner touches two
+    assert (touching.mean(axis=1) < 0.35).all()
+
+
+def test_half_masks_are_the_four_halves_equally_often() -> None:
+    found = [mask.tobytes() for mask in half_masks(np.random.default_rng(0), 2000, 12)]
+    kinds = {kind: found.count(kind) / 2000 for kind in set(found)}
+    assert len(kinds) == 4
+    assert all(np.frombuffer(kind, np.uint8).mean() == 0.5 for kind in kinds)
+    assert all(abs(share - 0.25) < 0.04 for share in kinds.values())
+
+
+def test_a_mixture_has_its_kinds_in_proportion_to_their_weights_in_random_order() -> None:
+    drawers = [partial(center_masks, image_size=16, size=size) for size in (2, 4, 6)]
+    masks = mixed_masks(np.random.default_rng(0), 4000, drawers, [1.0, 2.5, 0.5])
+    sides = np.sqrt(masks.sum(axis=(1, 2, 3)))
+    shares = [(sides == side).mean() for side in (2, 4, 6)]
+    assert shares == pytest.approx([0.25, 0.625, 0.125], abs=0.02)
+    assert np.abs(np.corrcoef(sides[1:], sides[:-1])[0, 1]) < 0.05
+    assert mixed_masks(np.random.default_rng(0), 1, drawers, [1.0, 2.5, 0.5]).shape == (1, 1, 16, 16)
+
+
+def test_a_list_of_one_kind_draws_what_the_kind_draws_by_itself() -> None:
+    box = BoxMasks(name="box", size_range=[4, 8], margin=1, num_boxes=[1, 3])
+    alone, listed = np.random.default_rng(7), np.random.default_rng(7)
+    masks, window, _ = MaskSampler([box.model_copy(update={"weight": 3.0})], 32, 16).sample(listed, 20)
+    expected, around, _ = MaskSampler(box, 32, 16).sample(alone, 20)
+    assert np.array_equal(masks, expected)
+    assert np.array_equal(window, around)
+    assert alone.bit_generator.state == listed.bit_generator.state
+
+
+def test_windows_around_holes_larger_than_them_are_in_the_middle_of_the_hole() -> None:
+    masks, window, _ = MaskSampler(HalfMasks(name="half"), 32, 8).sample(np.random.default_rng(0), 20)
+    boxes = bounding_boxes(masks)
+    assert np.array_equal(window + 4, boxes[:, :2] + boxes[:, 2:] // 2)
