@@ -52,7 +52,7 @@ ABOUT: dict[str, Any] = {
 def merge(tree: Any, overlay: Mapping[str, Any]) -> Any:
     """Set the leaves of `overlay` in `tree`, and return `tree`."""
     for key, value in overlay.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and isinstance(tree[key], Mapping):
             merge(tree[key], value)
         else:
             tree[key] = value
