@@ -704,7 +704,7 @@ def load_report(path: Path) -> Params:
     if isinstance(tree, dict):
         tree |= PLAINEST
         if isinstance(alone := tree.get("pretrain_generator"), dict):
-            alone.setdefault("init", None)  # reports of before 0.3 lack it
+            alone.setdefault("init", None)  # older reports lack it
     return validate(tree, path)
 
 

@@ -526,7 +526,7 @@ def test_sections_in_a_list_are_leaves_by_number_and_are_handed_as_plain_data() 
     assert "weight" not in validate(changed({"masks": BOX}), Path("params.yaml")).model_dump()["masks"]
 
 
-def test_a_report_of_before_init_is_read(tmp_path: Path) -> None:
+def test_a_report_from_before_init_is_read(tmp_path: Path) -> None:
     tree = changed({})
     del tree["pretrain_generator"]["init"]
     with pytest.raises(UserError, match=r"pretrain_generator\.init: is missing"):

@@ -63,7 +63,7 @@ def write_statistics(folder: Path, bootstrap: Bootstrap) -> None:
         raise UserError(f"{files.scores}: no scores of the test split; run `dvc repro`")
     _refuse_other_means(files, test)
     of_images, between = intervals(test, bootstrap), differences(test, METHOD, bootstrap)
-    if files.looks.is_file():  # reports of before 0.3 have none
+    if files.looks.is_file():  # older reports have none
         looks, level = read_table(files.looks), bootstrap.confidence_level
         _refuse_other_looks(files, looks)
         of_images = in_order([of_images, jackknife.intervals(looks, level)], of_images, ["mask_set", "method"])
