@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from ruamel.yaml import YAML, YAMLError
 
 from glcic.errors import UserError
+from glcic.paths import TRAINING_STAGES
 from glcic.renamed import VALUES, refuse_old_names
 
 # The sections that belong to a machine, for reading the parameters of a report that another one made.
@@ -292,14 +293,14 @@ AnyKind = BoxMasks | CenterMask | BorderMasks | HalfMasks | StrokeMasks | FileMa
 
 
 def _weighted(kinds: list[AnyKind]) -> list[AnyKind]:
-    if missing := [kind.name for kind in kinds if kind.weight is None]:
-        raise ValueError(f"each kind in the list needs a weight, as weight: 1.0; {missing[0]} has none")
+    if missing := [f"masks.{k} ({kind.name})" for k, kind in enumerate(kinds) if kind.weight is None]:
+        raise ValueError(f"each kind in a list needs a weight, as weight: 1.0; {', '.join(missing)} has none")
     return kinds
 
 
 def _alone(kind: AnyKind) -> AnyKind:
     if kind.weight is not None:
-        raise ValueError("weight: only one kind of masks is given; remove it, or make masks a list of several")
+        raise ValueError("remove weight, since there is one kind of masks; or make masks a list of several")
     return kind
 
 
@@ -319,6 +320,12 @@ MaskParams = Annotated[
 def kinds_of(masks: AnyKind | Sequence[AnyKind]) -> list[AnyKind]:
     """The kinds of masks in the section `masks`: one, or several."""
     return list(masks) if isinstance(masks, Sequence) else [masks]
+
+
+def shares_of(kinds: Sequence[AnyKind]) -> list[float]:
+    """The share of each kind among the masks; the shares sum to 1."""
+    weights = [1.0 if kind.weight is None else kind.weight for kind in kinds]  # only a single kind has none
+    return [weight / sum(weights) for weight in weights]
 
 
 class Augmentation(Section):
@@ -396,10 +403,16 @@ class Reconstruction(Section):
         return self
 
 
+def _kept(path: str) -> str:
+    if len(parts := Path(path).parts) > 2 and parts[:1] == ("models",) and parts[1] in TRAINING_STAGES:
+        raise ValueError(f"{path}: the next training empties models/{parts[1]}; copy the file elsewhere, as to models/")
+    return path
+
+
 class WeightsFile(Section):
     """Weights that a training starts from."""
 
-    path: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Field(min_length=1), AfterValidator(_kept)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -567,7 +580,7 @@ class Params(Section):
                     f"{name} and {section}.margin: a hole of {largest} px with a margin of {margin} px does not fit "
                     f"crop.image_size = {size}"
                 )
-            if window is not None and largest > window and not several:  # among several kinds, some exceed it anyway
+            if window is not None and largest > window and not several:  # a list is where larger holes are wanted
                 raise ValueError(
                     f"{name}: a hole of {largest} px is larger than networks.discriminator.local_window = {window}"
                 )
@@ -768,7 +781,11 @@ def _describe(fault: Any, missing: str) -> str:
         if isinstance(old, str) and old in VALUES.get(name, {}):
             return f"{name}: {old} has been called {VALUES[name][old]} since version 0.2; rename it"
     if fault["type"] == "missing":
+        if parts[-1] == "sha256":
+            return f"{field}: is missing; write sha256: {'0' * 64}, and the next message says what it is"
         return f"{field}: is missing; {missing}"
+    if fault["type"] in ("model_type", "model_attributes_type"):
+        return f"{field}: must be a section with parameters of its own, not {fault['input']!r}"
     if fault["type"] == "union_tag_invalid":
         return f"{field}.name: there is no {fault['ctx']['tag']!r}; it is one of {fault['ctx']['expected_tags']}"
     if fault["type"] == "union_tag_not_found":

@@ -11,7 +11,7 @@ class Metric:
     Attributes:
         title: name with unit, for table headers.
         digits: number of decimals shown.
-        higher: whether higher is better.
+        higher: whether higher is better; without a meaning where there is an ideal.
         meaning: definition, printed in reports.
         ideal: the value that is best; None: the higher, or the lower, the better.
     """
@@ -63,7 +63,8 @@ LOOKS = {
         False,
         "sliced Wasserstein distance between 7×7 patches of the completed holes and of the same holes in the real "
         "images, mean over the levels of a Laplacian pyramid, colors over their standard deviation in the real "
-        "patches, × 1000; after Karras et al., ICLR 2018",
+        "patches, × 1000; after Karras et al., ICLR 2018. Small sets of real images differ, too: compare it with "
+        "others of as many images, not with 0",
     ),
     "seam": Metric(
         "seam",
@@ -77,8 +78,8 @@ LOOKS = {
         "gradient",
         2,
         True,
-        "mean gradient magnitude in the hole over that in the real images: 1 is as sharp, below is blurred, above is "
-        "rougher than real",
+        "mean gradient magnitude inside the hole over that in the real images: 1 is as sharp, below is blurred, above "
+        "is rougher than real",
         ideal=1.0,
     ),
 }

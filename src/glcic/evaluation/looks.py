@@ -6,10 +6,11 @@ holes of the real images, as sets:
 swd: sliced Wasserstein distance between patches (Rabin et al., 2011), over the levels of a Laplacian pyramid, as in
 Karras et al., Progressive Growing of GANs, 2018, section 5. 0 for equal sets; a blur lacks the patches of fine levels.
 seam: color jump across the edge of the hole over that of the real images; 1 is invisible, below is too smooth.
-gradient: mean gradient in the hole over that of the real images; 1 is as sharp, below is blurred, above is noisy.
+gradient: mean gradient inside the hole over that of the real images; 1 is as sharp, below is blurred, above is noisy.
 
-They have no value of one image, so they also come with a group of people left out at a time, for a jackknife. All but
-one product of matrices, which the scorer computes in one thread, is elementwise, so that threads change no bit.
+A single image has no such score. For intervals, `compare` computes each one again without the images of some people.
+All operations but one product of matrices, which the scorer computes in one thread, are elementwise, so that the number
+of threads changes no bit.
 """
 
 import zlib
@@ -28,8 +29,9 @@ from glcic.masks.geometry import Masks, Pixels
 PATCH = 7  # pixels, side of a patch, as in Karras et al.
 COARSEST = 16  # pixels, least side of a pyramid's last level, as there
 DIRECTIONS = 128  # on which patches are projected; there 512
-PATCHES, ALL_PATCHES = 16, 2**14  # of an image at each level, and of a set, at about which it is fewer of an image
-GROUPS = 24  # most groups of people that are left out in turn
+PATCHES = 16  # of each image at each level, at most
+ALL_PATCHES = 2**14  # of all images at each level, about, where there are many images
+GROUPS = 24  # of people, at most, that are left out in turn
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 Floats = NDArray[np.float64]
@@ -41,10 +43,11 @@ class Features:
     """What is measured in N images.
 
     Attributes:
-        patches: (N, levels, patches, 3 · 49), float32, in the range of 8-bit values.
+        patches: (N, levels, patches, 3 · 49), float32, of the levels of a pyramid of 8-bit values.
         jump: (N,), mean absolute difference of a pixel in the hole and its neighbor outside, over all such pairs and
             channels.
-        gradient: (N,), mean √(gx² + gy²) in the hole, over pixels and channels; of differences to the next pixel.
+        gradient: (N,), mean √(gx² + gy²) over the hole's pixels and channels; gx and gy are differences to the next
+            pixel, 0 where that is outside the hole.
     """
 
     patches: NDArray[np.float32]
@@ -155,10 +158,11 @@ def _jump(values: NDArray[np.float32], masks: Masks) -> Floats:
 
 
 def _gradient(values: NDArray[np.float32], masks: Masks) -> Floats:
-    gx = np.diff(values, axis=3, append=values[..., -1:])
-    gy = np.diff(values, axis=2, append=values[:, :, -1:])
-    magnitude = np.sqrt(gx * gx + gy * gy) * masks
-    return np.asarray(magnitude.sum(axis=(1, 2, 3), dtype=np.float64) / (3 * masks.sum(axis=(1, 2, 3))))
+    squares = np.zeros_like(values)
+    squares[..., :-1] += np.square(np.diff(values, axis=3)) * (masks[..., :-1] & masks[..., 1:])
+    squares[:, :, :-1] += np.square(np.diff(values, axis=2)) * (masks[:, :, :-1] & masks[:, :, 1:])
+    total = np.sqrt(squares).sum(axis=(1, 2, 3), dtype=np.float64)
+    return np.asarray(total / (3 * masks.sum(axis=(1, 2, 3))))
 
 
 def groups_of(index: pd.DataFrame) -> NDArray[np.int64]:
@@ -179,8 +183,8 @@ def compare(own: Features, real: Features, groups: NDArray[np.int64]) -> pd.Data
         groups: the group of each image, (N,), from 1.
 
     Returns:
-        A row without any group left out (left_out is 0), then a row for each group that is left out; columns left_out,
-        images, swd, seam, gradient. Undefined values are NaN: of the edge of a hole without one, of no images.
+        A row of all images (left_out is 0), then a row for each group that is left out; columns left_out, images, swd,
+        seam, gradient. A ratio to 0 is NaN.
     """
     names = [0, *np.unique(groups)] if len(np.unique(groups)) > 1 else [0]
     kept = [groups != name for name in names]

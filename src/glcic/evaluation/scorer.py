@@ -90,11 +90,8 @@ class Methods:
         return {name: completed[name] for name in [*known, *(completed.keys() - set(known))]}
 
 
-REAL = "real images"  # among the features of methods
-
-
-# Composites, scores and features by method.
-Result = tuple[dict[str, Pixels], dict[str, list[dict[str, float]]], dict[str, looks.Features]]
+# Composites, scores, and features of chosen images by method; features of the real images.
+Result = tuple[dict[str, Pixels], dict[str, list[dict[str, float]]], dict[str, looks.Features], looks.Features]
 # Images, masks, which the slow methods complete, composites that exist already, one method alone, patches per image.
 Task = tuple[Pixels, Pixels, Chosen, dict[str, Pixels], str | None, int]
 
@@ -173,7 +170,8 @@ class Scorer:
         found: dict[str, list[dict[str, float]]] = {}
         kept: dict[str, list[Any]] = {}  # Inception's features, for metrics of the whole set
         seen: dict[str, list[looks.Features]] = {}
-        patches = looks.patches_per_image(len(packed))
+        real: list[looks.Features] = []
+        patches = looks.patches_per_image(int(chosen.sum()))
         brightness: list[float] = []
         with tqdm(total=len(packed), desc=f"evaluate {mask_set.name}", unit=" images", disable=None) as bar:
             for start in range(0, len(packed), BLOCK):
@@ -182,9 +180,10 @@ class Scorer:
                 brightness += (images.mean(axis=(1, 2, 3)) / 255).tolist()
                 made = {name: method(images, masks) for name, method in methods.of_blocks.items()}
                 made |= {name: np.where(masks == 1, read(items), images) for name, read in (given or {}).items()}
-                for completed, scored, features in self._map(images, masks, chosen[items], made, alone, patches):
-                    for name, found_there in features.items():
-                        seen.setdefault(name, []).append(found_there)
+                for completed, scored, features, truth in self._map(images, masks, chosen[items], made, alone, patches):
+                    real.append(truth)
+                    for name, of_part in features.items():
+                        seen.setdefault(name, []).append(of_part)
                     for name, rows in scored.items():
                         found.setdefault(name, []).extend(rows)
                         if distances:
@@ -198,12 +197,11 @@ class Scorer:
         table = pd.concat(tables, ignore_index=True)
         first = ["mask_set", "method"]
         table = table[[*first, *(column for column in table.columns if column not in first)]]
-        real, groups = looks.joined(seen.pop(REAL)), looks.groups_of(packed.index)
+        groups = looks.groups_of(packed.index[chosen])
         of_looks = []
         of_sets: dict[str, dict[str, float]] = {}
         for name, parts in seen.items():
-            some = chosen if name in definitions.SLOW else np.ones(len(packed), bool)
-            compared = looks.compare(looks.joined(parts), real[some], groups[some])
+            compared = looks.compare(looks.joined(parts), looks.joined(real), groups)
             of_looks.append(compared.assign(mask_set=mask_set.name, method=name)[[*first, *compared.columns]])
             of_sets[name] = {metric: float(compared[metric].iloc[0]) for metric in definitions.LOOKS}
         if distances:
@@ -235,26 +233,27 @@ class Scorer:
         ]
         work = partial(_complete_and_score, self.methods, self.extra_metrics)
         results = map(work, tasks) if self._pool is None else self._pool.map(_work, tasks)
-        for (truth, _, of_slow, *_), (completed, scored, features) in zip(tasks, results, strict=True):
+        for (truth, _, of_slow, *_), (completed, scored, features, real) in zip(tasks, results, strict=True):
             if self._lpips is not None:
                 for name, rows in scored.items():
                     own = truth[of_slow] if name in definitions.SLOW else truth
                     for row, distance in zip(rows, self._lpips(completed[name], own), strict=True):
                         row["lpips"] = float(distance)
-            yield completed, scored, features
+            yield completed, scored, features, real
 
 
 def _complete_and_score(methods: Methods, extra_metrics: Collection[str], task: Task) -> Result:
     images, masks, chosen, given, alone, patches = task
     completed = (methods.alone(alone) if alone else methods).complete(images, masks, given, chosen)
-    where = looks.places(images, masks, patches)
-    scored, features = {}, {REAL: looks.features(images, masks, where)}
+    # Sets are compared on the images that all methods complete: distances of fewer images are larger.
+    holes, where = masks[chosen], looks.places(images[chosen], masks[chosen], patches)
+    scored, features = {}, {}
     for name, composites in completed.items():
-        some = chosen if name in definitions.SLOW else slice(None)
-        own = images[some], masks[some]
+        slow = name in definitions.SLOW
+        own = (images[chosen], masks[chosen]) if slow else (images, masks)
         scored[name] = [score(*triple, extra_metrics) for triple in zip(composites, *own, strict=True)]
-        features[name] = looks.features(composites, own[1], [corners[some] for corners in where])
-    return completed, scored, features
+        features[name] = looks.features(composites if slow else composites[chosen], holes, where)
+    return completed, scored, features, looks.features(images[chosen], holes, where)
 
 
 def evenly_spaced(n: int, k: int | None) -> Chosen:

@@ -147,6 +147,7 @@ def commented_yaml() -> YAML:
     """YAML reader and writer that preserves comments and layout."""
     yaml = YAML()
     yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(
         type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
     )

@@ -32,9 +32,9 @@ from glcic.params import load
 from glcic.report import jackknife
 from glcic.report.bootstrap import Bootstrap, differences, in_words, intervals
 from glcic.report.formatting import change, markdown, method_title
-from glcic.report.report_data import Scored, records
+from glcic.report.report_data import Scored, read_table, records
 from glcic.report.tables import on_fewer, scores
-from glcic.report.write import in_order
+from glcic.report.write import in_order, refuse_other_looks
 
 MANIFEST = "manifest.csv"
 HASHES = {"masks": "sha256", "images": "images_sha256"}  # its columns
@@ -249,7 +249,8 @@ def score_system(folder: Path, name: str) -> None:
     sure, paired = intervals(together, bootstrap), differences(together, name, bootstrap)
     of_sets = pd.concat([one.looks for one in found], ignore_index=True)
     if paths.REPORT.looks.exists():
-        ours_of_sets = pd.read_csv(paths.REPORT.looks)
+        ours_of_sets = read_table(paths.REPORT.looks)
+        refuse_other_looks(paths.REPORT, ours_of_sets)
         of_sets = pd.concat([ours_of_sets[ours_of_sets["mask_set"].isin(sets)], of_sets], ignore_index=True)
     sure = in_order([sure, jackknife.intervals(of_sets, bootstrap.confidence_level)], sure, ["mask_set", "method"])
     between = jackknife.differences(of_sets, name, bootstrap.confidence_level)

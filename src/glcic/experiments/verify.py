@@ -20,6 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pandas as pd
 from ruamel.yaml import YAML
 
 from glcic import paths
@@ -285,6 +286,7 @@ def summary(report: Path, compared: Sequence[Compared], altered: Sequence[str] =
 
 
 SAME = "byte-identical"
+SAME_METRICS = "identical in the metrics that the report has"
 
 
 def compare_files(report: Path, rebuilt: Path) -> dict[str, str]:
@@ -303,7 +305,20 @@ def compare_files(report: Path, rebuilt: Path) -> dict[str, str]:
             said[name] = Verdict.NOT_REBUILT.value
         else:
             said[name] = SAME if before.read_bytes() == after.read_bytes() else "other bytes"
+            if said[name] != SAME and name in DERIVED and _same_rows(before, after):
+                said[name] = SAME_METRICS
     return said
+
+
+def _same_rows(before: Path, after: Path) -> bool:
+    """Whether a table has the rows that a rebuild has of its metrics: an older report lacks some metrics."""
+    try:
+        reported, rebuilt = (pd.read_csv(path, dtype=str, keep_default_na=False) for path in (before, after))
+    except ValueError:  # no table
+        return False
+    if "metric" not in reported or "metric" not in rebuilt:
+        return False
+    return reported.equals(rebuilt[rebuilt["metric"].isin(reported["metric"])].reset_index(drop=True))
 
 
 def altered_files(said: Mapping[str, str], compared: Sequence[Compared]) -> list[str]:
@@ -312,7 +327,7 @@ def altered_files(said: Mapping[str, str], compared: Sequence[Compared]) -> list
     The masks must be the same everywhere. Tables computed from the scores have no tolerance, but must be identical if
     all scores are.
     """
-    kept = {name: how for name, how in said.items() if how not in (SAME, Verdict.NOT_REPORTED.value)}
+    kept = {name: how for name, how in said.items() if how not in (SAME, SAME_METRICS, Verdict.NOT_REPORTED.value)}
     found = [f"{MANIFEST_FILE} has other masks"] if MANIFEST_FILE in kept else []
     if all(number.verdict in (Verdict.IDENTICAL, Verdict.NOT_REPORTED) for number in compared):
         found += [f"{name} does not follow from the same scores" for name in DERIVED if name in kept]

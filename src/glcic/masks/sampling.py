@@ -23,7 +23,7 @@ from glcic.masks.geometry import (
     random_corners,
     touching,
 )
-from glcic.params import AnyKind, BorderMasks, BoxMasks, CenterMask, HalfMasks, MaskParams, StrokeMasks
+from glcic.params import AnyKind, BorderMasks, BoxMasks, CenterMask, HalfMasks, MaskParams, StrokeMasks, shares_of
 from glcic.paths import given
 
 DrawMasks = Callable[[np.random.Generator, int], Masks]
@@ -70,7 +70,7 @@ def _drawer_of_all(masks: MaskParams, image_size: int) -> DrawMasks:
     if not isinstance(masks, list):
         return _drawer(masks, image_size, "masks")
     drawers = [_drawer(kind, image_size, f"masks.{k}") for k, kind in enumerate(masks)]
-    return partial(mixed_masks, drawers=drawers, weights=[kind.weight or 0.0 for kind in masks])
+    return partial(mixed_masks, drawers=drawers, shares=shares_of(masks))
 
 
 def _drawer(kind: AnyKind, image_size: int, section: str) -> DrawMasks:
@@ -93,21 +93,21 @@ def _drawer(kind: AnyKind, image_size: int, section: str) -> DrawMasks:
     return partial(file_masks, masks=read_masks(given(kind.folder), kind.sha256, f"{section}.sha256", image_size))
 
 
-def mixed_masks(rng: np.random.Generator, n: int, drawers: Sequence[DrawMasks], weights: Sequence[float]) -> Masks:
+def mixed_masks(rng: np.random.Generator, n: int, drawers: Sequence[DrawMasks], shares: Sequence[float]) -> Masks:
     """Draw masks of several kinds.
 
     Args:
         rng: source of randomness; a single kind takes as much of it as by itself.
         n: number of masks.
         drawers: one for each kind.
-        weights: how often each kind is drawn, in proportion to the sum.
+        shares: probability of each kind; they sum to 1.
 
     Returns:
         (n, 1, S, S), uint8, 1 in the hole.
     """
     if len(drawers) == 1:
         return drawers[0](rng, n)
-    kinds = rng.choice(len(drawers), size=n, p=np.array(weights) / sum(weights))
+    kinds = rng.choice(len(drawers), size=n, p=shares)
     drawn = [
         draw(rng, int(count))
         for draw, count in zip(drawers, np.bincount(kinds, minlength=len(drawers)), strict=True)

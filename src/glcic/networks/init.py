@@ -58,7 +58,10 @@ def checked(init: WeightsFile) -> Path:
     """
     path = given(init.path)
     if not path.is_file():
-        raise UserError(f"{FIELD}.path: {path}: no such file; name a weights file, or set {FIELD}: null")
+        raise UserError(
+            f"{FIELD}.path: {path}: no such file; put it back (a training that was stopped needs it, too, to go on), "
+            "or name another weights file"
+        )
     if (found := sha256_of(path)) != init.sha256:
         raise UserError(f"{path}: not the file of {FIELD}.sha256; if it is meant, set that to {found}")
     return path

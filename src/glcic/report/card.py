@@ -5,7 +5,7 @@ from typing import Any
 
 from glcic.evaluation.definitions import ALL
 from glcic.files import write_text
-from glcic.params import AnyKind, GlcicParams, Input, Params, Reconstruction, WeightsFile, kinds_of
+from glcic.params import AnyKind, GlcicParams, Input, Params, Reconstruction, WeightsFile, kinds_of, shares_of
 from glcic.report.formatting import comparisons, estimate, failures, number, percent
 from glcic.report.published import MASK_SET, SOURCES
 from glcic.report.report_data import METHOD, ReportData
@@ -46,9 +46,10 @@ def write_card(path: Path, report_data: ReportData) -> None:
 def masks(params: Params) -> str:
     """Describe the masks of the training in a phrase."""
     kinds = kinds_of(params.masks)
-    total = sum(kind.weight or 1.0 for kind in kinds)
+    shares = shares_of(kinds)
     return "; ".join(
-        (f"{100 * (kind.weight or 1.0) / total:.3g} % " if len(kinds) > 1 else "") + _kind(kind) for kind in kinds
+        (f"{100 * share:.3g} % " if len(kinds) > 1 else "") + _kind(kind)
+        for kind, share in zip(kinds, shares, strict=True)
     )
 
 
@@ -101,11 +102,14 @@ def phases(params: Params) -> list[tuple[str, str]]:
             f"{_reconstruction(joint.reconstruction)}, + {weight} × {loss}; {_optimizer(joint.optimizer_g)}",
         ),
     }
-    return [
+    trained = [
         (stage, f"{section.steps:,} steps of {section.batch_size} images; {how}; {section.lr_schedule} learning rate")
         for stage, (section, how) in found.items()
         if section.steps
     ]
+    if alone.init is not None and alone.steps == 0:
+        return [("pretrain_generator", f"not trained here{_start(alone.init)}"), *trained]
+    return trained
 
 
 def _reconstruction(section: Reconstruction) -> str:

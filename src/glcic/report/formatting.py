@@ -75,7 +75,7 @@ def comparisons(differences: pd.DataFrame, mask_set: str) -> list[str]:
             everywhere[found.pop()].append(str(other))
         else:
             mixed += [_metric_by_metric(rows, str(other))]
-    metrics = f"each of the {table['metric'].nunique()} metrics"
+    metrics = f"each of the {table['metric'].nunique()} metrics compared"
     sentences = []
     for outcome, others in everywhere.items():
         if others:

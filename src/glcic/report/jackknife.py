@@ -3,6 +3,9 @@
 Such a score has no value of one image, so there is nothing to resample quickly. `evaluate` computes it again without
 one group of people after the other (delete-a-group jackknife: Kott, The Delete-a-Group Jackknife, Journal of Official
 Statistics, 2001). An interval is score ± t · standard error, with one degree of freedom less than there are groups.
+
+It is an interval of what the score of so many images varies around. A distance between sets is larger, the fewer images
+there are, since two small sets differ by chance; no interval covers that.
 """
 
 import numpy as np
@@ -29,7 +32,7 @@ def intervals(looks: pd.DataFrame, confidence_level: float) -> pd.DataFrame:
 
     Args:
         looks: the table looks.csv.
-        confidence_level: fraction of the intervals that contain the true score, in (0, 1).
+        confidence_level: fraction of the intervals that contain the expected score of so many images, in (0, 1).
 
     Returns:
         A table with the columns mask_set, method, metric, mean (the score), low, high, images, undefined (0) and
@@ -39,7 +42,7 @@ def intervals(looks: pd.DataFrame, confidence_level: float) -> pd.DataFrame:
     for (mask_set, method), of_method in looks.groupby(KEYS, sort=False):
         whole, without = _parts(of_method)
         for metric, *ends in _ends(whole[list(LOOKS)], without[list(LOOKS)], confidence_level):
-            rows.append([mask_set, method, metric, *ends, whole["images"], 0, len(without)])
+            rows.append([mask_set, method, metric, *ends, int(whole["images"]), 0, len(without)])
     columns = [*KEYS, "metric", "mean", "low", "high", "images", "undefined", "clusters"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -52,7 +55,7 @@ def differences(looks: pd.DataFrame, method: str, confidence_level: float) -> pd
     Args:
         looks: the table looks.csv.
         method: name of the method that is compared with the others.
-        confidence_level: fraction of the intervals that contain the true difference, in (0, 1).
+        confidence_level: fraction of the intervals that contain the expected difference, in (0, 1).
 
     Returns:
         A table with the columns mask_set, metric, method, other, difference (method − other), low, high, images.
@@ -69,7 +72,7 @@ def differences(looks: pd.DataFrame, method: str, confidence_level: float) -> pd
                 continue
             both = own[metrics] - whole[metrics], own_without[metrics] - without[metrics]
             for metric, *ends in _ends(*both, confidence_level):
-                rows.append([mask_set, metric, method, other, *ends, whole["images"]])
+                rows.append([mask_set, metric, method, other, *ends, int(whole["images"])])
     columns = ["mask_set", "metric", "method", "other", "difference", "low", "high", "images"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -106,7 +106,8 @@ def _training(params: Params) -> str:
 
     alone, joint = params.pretrain_generator, params.train_joint
     before = f"{images(alone)} alone, then " if alone.steps else ""
-    return f"{before}{images(joint)} with the discriminators"
+    start = "from the weights of another training: " if alone.init is not None else ""
+    return f"{start}{before}{images(joint)} with the discriminators"
 
 
 def _network(params: Params) -> str | None:

@@ -104,7 +104,7 @@ class Scored:
         return {(row["mask_set"], row["method"], row["metric"]): row for row in rows}
 
     def interval(self, mask_set: str, method: str, metric: str) -> dict[str, Any]:
-        """Return a row of intervals.csv; empty if there is none, as for metrics of whole mask sets."""
+        """Return a row of intervals.csv; empty if there is none, as for FID and KID."""
         return self._intervals.get((mask_set, method, metric), {})
 
     def fewer(self, mask_set: str, method: str) -> int | None:

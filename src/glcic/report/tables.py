@@ -96,9 +96,7 @@ def differences(report_data: ReportData, mask_set: str) -> tuple[list[str], list
         by_metric = {row.metric: row for row in records(of_other)}
         cells = []
         for metric in metrics:
-            if (row := by_metric.get(metric)) is None:  # of whole sets, where the methods completed different images
-                cells.append(Cell("–"))
-                continue
+            row = by_metric[metric]
             outcome = sign(row.low, row.high, ALL[metric].higher)
             value, _, between = change(row, ALL[metric].digits).partition(" ")
             cells.append(Cell(value, between, VERDICTS[outcome] if between else "", outcome == 1))
@@ -111,6 +109,8 @@ JOINT_METRICS = ("psnr", *LOOKS)  # before and after the joint phase
 
 def joint_phase(report_data: ReportData) -> list[TableRow]:
     """Make the table of what the joint phase changes, a row per mask set; empty if there is nothing to compare."""
+    table = report_data.differences[report_data.differences["other"] == "pretrained"]
+    between = {(row.mask_set, row.metric): row for row in records(table)}
     rows = []
     for mask_set, methods in report_data.methods.items():
         before, after = methods.get("pretrained"), methods.get(METHOD)
@@ -119,11 +119,10 @@ def joint_phase(report_data: ReportData) -> list[TableRow]:
         cells = []
         for metric in JOINT_METRICS:
             digits = ALL[metric].digits
-            values = before[metric], after[metric]
-            relative = ""
-            if metric == "swd" and None not in values and values[0]:
-                relative = f"{100 * (values[1] / values[0] - 1):+.0f} %".replace("-", "−")  # type: ignore[operator]
-            cells.append(Cell(" → ".join(number(value, digits) for value in values), note=relative))
+            values = " → ".join(number(scores[metric], digits) for scores in (before, after))
+            row = between.get((mask_set, metric))
+            verdict = VERDICTS[sign(row.low, row.high, ALL[metric].higher)] if row is not None else ""
+            cells.append(Cell(values, change(row, digits) if row is not None else "", verdict))
         rows.append(TableRow(mask_set, cells))
     return rows
 

@@ -63,9 +63,9 @@ def write_statistics(folder: Path, bootstrap: Bootstrap) -> None:
         raise UserError(f"{files.scores}: no scores of the test split; run `dvc repro`")
     _refuse_other_means(files, test)
     of_images, between = intervals(test, bootstrap), differences(test, METHOD, bootstrap)
-    if files.looks.is_file():  # older reports have none
+    if set(LOOKS) & set(read_scored(folder).metrics):  # older reports have none
         looks, level = read_table(files.looks), bootstrap.confidence_level
-        _refuse_other_looks(files, looks)
+        refuse_other_looks(files, looks)
         of_images = in_order([of_images, jackknife.intervals(looks, level)], of_images, ["mask_set", "method"])
         between = in_order([between, jackknife.differences(looks, METHOD, level)], between, ["mask_set"])
     write_csv(files.intervals, of_images.round(6))
@@ -82,7 +82,7 @@ def in_order(parts: list[pd.DataFrame], first: pd.DataFrame, keys: list[str]) ->
     return together.iloc[np.argsort(ranks, kind="stable")].reset_index(drop=True)
 
 
-def _refuse_other_looks(files: ReportFolder, looks: pd.DataFrame) -> None:
+def refuse_other_looks(files: ReportFolder, looks: pd.DataFrame) -> None:
     """Compare the scores of whole mask sets, which DVC's cache may have damaged, with those in methods.csv.
 
     Raises:

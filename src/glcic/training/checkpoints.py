@@ -92,11 +92,17 @@ def extendable(section: Mapping[str, Any]) -> bool:
 
 
 def checkpoint_key(stage: str, sections: Mapping[str, Any], inputs: Iterable[Path]) -> str:
-    """Content hash of a training stage; the number of steps is left out if it determines only where training ends."""
-    own = sections[stage]
+    """Content hash of a training stage.
+
+    The number of steps is left out if it determines only where training ends; of weights to start from, only their
+    content counts.
+    """
+    own = dict(sections[stage])
     if extendable(own):
-        sections = {**sections, stage: {name: value for name, value in own.items() if name != "steps"}}
-    return content_hash(sections, inputs)
+        del own["steps"]
+    if (init := own.pop("init", None)) is not None:
+        own["init"] = init["sha256"]
+    return content_hash({**sections, stage: own}, inputs)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pytest
 from glcic import paths
 from glcic.errors import UserError
 from glcic.experiments.verify import (
+    SAME_METRICS,
     Verdict,
     _at_hand,
     _environment,
@@ -104,6 +105,20 @@ def test_curves_and_further_tables_are_compared_byte_by_byte(tmp_path: Path) -> 
         "curves/old.csv": "not in the rebuild",
         "curves/train_joint.csv": "other bytes",
     }
+
+
+def test_tables_of_an_older_report_need_not_have_newer_metrics(tmp_path: Path) -> None:
+    older, newer = tmp_path / "older", tmp_path / "newer"
+    rows = ["mask_set,method,metric,mean", "box,completion,psnr,25.0", "box,completion,swd,90.0"]
+    for folder, text in ((older, rows[:2]), (newer, rows)):
+        folder.mkdir()
+        (folder / "intervals.csv").write_text("\n".join(text) + "\n")
+    said = compare_files(older, newer)
+    assert said["intervals.csv"] == SAME_METRICS
+    assert altered_files(said, []) == []
+    assert altered_files(compare_files(newer, older), []) == ["intervals.csv does not follow from the same scores"]
+    (older / "intervals.csv").write_text("\n".join(rows[:2]).replace("25.0", "25.1") + "\n")
+    assert compare_files(older, newer)["intervals.csv"] == "other bytes"
 
 
 def test_other_masks_and_altered_tables_are_found(tmp_path: Path) -> None:

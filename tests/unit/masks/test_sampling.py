@@ -246,12 +246,12 @@ def test_half_masks_are_the_four_halves_equally_often() -> None:
 
 def test_a_mixture_has_its_kinds_in_proportion_to_their_weights_in_random_order() -> None:
     drawers = [partial(center_masks, image_size=16, size=size) for size in (2, 4, 6)]
-    masks = mixed_masks(np.random.default_rng(0), 4000, drawers, [1.0, 2.5, 0.5])
+    masks = mixed_masks(np.random.default_rng(0), 4000, drawers, [0.25, 0.625, 0.125])
     sides = np.sqrt(masks.sum(axis=(1, 2, 3)))
     shares = [(sides == side).mean() for side in (2, 4, 6)]
     assert shares == pytest.approx([0.25, 0.625, 0.125], abs=0.02)
     assert np.abs(np.corrcoef(sides[1:], sides[:-1])[0, 1]) < 0.05
-    assert mixed_masks(np.random.default_rng(0), 1, drawers, [1.0, 2.5, 0.5]).shape == (1, 1, 16, 16)
+    assert mixed_masks(np.random.default_rng(0), 1, drawers, [0.25, 0.625, 0.125]).shape == (1, 1, 16, 16)
 
 
 def test_a_list_of_one_kind_draws_what_the_kind_draws_by_itself() -> None:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from glcic.evaluation import looks
 from glcic.report.jackknife import differences, intervals, standard_error
 
 LOOKS = ["swd", "seam", "gradient"]
@@ -34,6 +35,7 @@ def test_intervals_of_a_mean_are_students() -> None:
     found = intervals(table({"completion": scores}), 0.9)
     assert found["metric"].tolist() == LOOKS
     assert found["clusters"].tolist() == [15] * 3
+    assert found["images"].dtype == np.int64  # as in the table that it joins
     for k, row in enumerate(found.itertuples()):
         low, high = stats.ttest_1samp(values[:, k], 0).confidence_interval(0.9)
         assert (row.mean, row.low, row.high) == pytest.approx((values[:, k].mean(), low, high))
@@ -50,6 +52,23 @@ def test_differences_are_paired_and_of_the_scores_that_have_a_better_side() -> N
     assert found["metric"].tolist() == ["swd"]
     assert found["difference"].item() == pytest.approx(-4)
     assert found["high"].item() - found["low"].item() == pytest.approx(0, abs=1e-9)
+
+
+def test_intervals_of_swd_contain_the_one_expected_of_so_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that of infinitely many images, which is smaller."""
+    monkeypatch.setattr(looks, "DIRECTIONS", 8)
+    rng, people, tables = np.random.default_rng(0), 22, []
+    groups = np.repeat(np.arange(people), 3) + 1
+    for _ in range(120):
+        person = rng.normal(0, 0.5, (people, 1, 1, 147)).repeat(3, axis=0)
+        own, real = (
+            looks.Features((person + rng.normal(0, scale, (66, 1, 4, 147))).astype(np.float32), ones, ones)
+            for scale, ones in ((0.7, np.ones(66)), (1.0, np.ones(66)))
+        )
+        tables.append(looks.compare(own, real, groups).assign(mask_set="box", method="completion"))
+    expected = np.mean([table["swd"].iloc[0] for table in tables])
+    found = pd.concat([intervals(table, 0.95).iloc[:1] for table in tables])
+    assert 0.88 <= ((found["low"] <= expected) & (expected <= found["high"])).mean() <= 0.99
 
 
 def test_without_several_people_there_is_no_interval() -> None:

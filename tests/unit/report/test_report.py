@@ -334,7 +334,7 @@ def test_words() -> None:
     ]
     columns = ["mask_set", "metric", "method", "other", "difference", "low", "high", "images"]
     assert comparisons(pd.DataFrame(rows, columns=columns), "box") == [
-        "completion beats Telea in each of the 2 metrics.",
+        "completion beats Telea in each of the 2 metrics compared.",
         "pretrained beats completion in PSNR dB (−0.300 [−0.400, −0.200]); "
         "completion does not clearly differ from pretrained in L1 % (+0.100 [−0.100, 0.200]).",
     ]
