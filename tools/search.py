@@ -1,9 +1,10 @@
 """Search for a recipe on the validation split: candidates are trained one after another, and their networks scored.
 
 The search file has groups of candidates; each candidate is an overlay on the group's overlay on presets/default.yaml.
-Nothing is scored on the test split. A candidate whose row exists, with the same parameters, is not trained again.
+Nothing is scored on the test split. A candidate whose rows exist, with the same parameters, is not trained again. The
+means are printed as a table at the end. params.yaml is overwritten, so run it in a clone of its own:
 
-    python tools/search.py search.yaml reports/search.csv
+    python tools/search.py tools/search.yaml reports/search.csv
 """
 
 import hashlib
@@ -26,8 +27,11 @@ from glcic.experiments.presets import preset_tree, read_tree, write_params
 from glcic.files import write_csv
 from glcic.inference.completer import Completer
 from glcic.params import load, plain
+from glcic.report.formatting import markdown
 
 METRICS = ["psnr", "ssim", "l1_hole"]
+SHOWN = ["center", "box", "half", "strokes_10_20", "strokes_50_60"]
+MEANS = {"psnr": 3, "ssim": 4, "swd": 1, "seam": 2, "gradient": 3}  # and their digits
 
 
 def main(file: Path, table: Path) -> None:
@@ -53,7 +57,18 @@ def main(file: Path, table: Path) -> None:
             rows = rows[~((rows["group"] == group) & (rows["candidate"] == candidate))]
             rows = pd.concat([rows, new], ignore_index=True)
             write_csv(table, rows, float_format="%.6g")
-            print(scores.set_index("mask_set")["psnr"].round(2).to_dict(), round(scores["psnr"].mean(), 3), flush=True)
+    print(summary(rows))
+
+
+def summary(rows: pd.DataFrame) -> str:
+    """Table of the candidates in Markdown: PSNR on some mask sets, then means over all mask sets of the group."""
+    cells = []
+    for (group, candidate), of_one in rows.groupby(["group", "candidate"], sort=False):
+        by_set = of_one.set_index("mask_set")
+        psnr = [f"{by_set['psnr'][name]:.2f}" if name in by_set.index else "–" for name in SHOWN]
+        means = [f"{of_one[name].mean():.{digits}f}".replace("nan", "–") for name, digits in MEANS.items()]
+        cells.append([str(group), str(candidate), *psnr, *means])
+    return markdown(["group", "candidate", *SHOWN, *(f"mean {name}" for name in MEANS)], cells)
 
 
 def fingerprint() -> str:
