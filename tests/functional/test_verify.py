@@ -91,7 +91,7 @@ def test_rebuild_finds_a_changed_number(project: Project, tmp_path: Path) -> Non
     assert line_of(printed, "metrics.json test.psnr")[3:] == ["-0.4", "0.5", "within tolerance"]
     assert line_of(printed, "methods.csv center.telea.l1_hole")[-2:] == ["–", "different"]
     assert printed.count("not in the report\n") == 7  # masks, intervals, differences, slices and three curves
-    said = "reports/second is NOT confirmed: 114 numbers, 112 identical, 1 within tolerance, 1 different"
+    said = "reports/second is NOT confirmed: 168 numbers, 166 identical, 1 within tolerance, 1 different"
     assert "reports/second/made_on.json does not say what made the results of pretrain_generator" in printed
     assert printed.splitlines()[-1] == f"{said}; judged by reports/second/tolerances.json"
     assert not (project.folder / "mlflow.db").exists()
