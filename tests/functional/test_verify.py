@@ -66,7 +66,7 @@ def test_rebuild_confirms_a_report(project: Project, tmp_path: Path) -> None:
     assert "note:" not in printed
     assert printed.count("byte-identical") == 7  # masks, intervals, differences, slices and three curves
     same = "made on such a processor, with as many threads: identical demanded"
-    assert printed.splitlines()[-1] == f"reports is confirmed: 114 numbers, 114 identical; {same}"
+    assert printed.splitlines()[-1] == f"reports is confirmed: 168 numbers, 168 identical; {same}"
     assert project.bytes_of("reports/**/*.*", "params.yaml") == before
     assert not clones(temporary)
 
