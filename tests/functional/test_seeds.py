@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from glcic.evaluation.definitions import HEADLINE_METRICS, METHODS, METRICS
+from glcic.evaluation.definitions import HEADLINE_METRICS, LOOKS, METHODS, METRICS
 from support.project import Project
 
 
@@ -31,7 +31,7 @@ def test_seeds_run_one_after_another_and_set_no_tolerance(tmp_path: Path) -> Non
     reports = project.folder / "reports"
     table = pd.read_csv(reports / "seeds.csv")
     # Seeds × mask sets; on test all methods, on val one; and the means over the mask sets, of two splits.
-    assert len(table) == 3 * (2 * len(METRICS) * (len(METHODS) + 1) + 2 * len(HEADLINE_METRICS))
+    assert len(table) == 3 * (2 * len(METRICS | LOOKS) * (len(METHODS) + 1) + 2 * len(HEADLINE_METRICS))
     assert table["value"].notna().all()
     of_networks = table[(table["metric"] == "psnr") & (table["method"] == "completion")]
     assert (of_networks.groupby(["split", "mask_set"])["value"].nunique() == 3).all()
